@@ -1,0 +1,10 @@
+// One function for each source file that adds functions to ugodit._cpu.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace ugodit {
+
+void bind_calibration(pybind11::module_& module);
+
+}  // namespace ugodit

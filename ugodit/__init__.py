@@ -1,0 +1,1 @@
+"""Accelerated multi-coil MRI reconstruction without clean training data."""
