@@ -1,0 +1,3 @@
+#define UGODIT_ISA espirit_avx2
+#define UGODIT_LANES 8
+#include "cpu/espirit_body.h"

@@ -1,0 +1,5 @@
+"""Sensitivity maps from the measured k-space."""
+
+from ugodit.calibration.espirit import estimate_maps
+
+__all__ = ["estimate_maps"]

@@ -1,0 +1,140 @@
+"""ESPIRiT: sensitivity maps as the eigenvectors of an image-space operator learnt from the ACS.
+
+Uecker, Lai, Murphy, Virtue, Elad, Pauly, Vasanawala, Lustig: ESPIRiT, an eigenvalue approach to autocalibrating
+parallel MRI: where SENSE meets GRAPPA. Magn. Reson. Med. 71:990-1001 (2014).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ugodit.calibration.region import calibration_data
+from ugodit.errors import InputError
+from ugodit.kernels.calibration import espirit_maps_
+
+
+def estimate_maps(
+    kspace: Tensor,
+    acs_width: int | None = None,
+    *,
+    mask: Tensor | None = None,
+    kernel_width: int = 6,
+    threshold: float = 0.02,
+    crop: float = 0.8,
+    sets: int = 1,
+    soft: bool = False,
+) -> Tensor:
+    """Sensitivity maps of full field of view k-space whose centre is fully sampled.
+
+    The arguments, the result and what is raised are those of `estimate_maps_and_eigenvalues`, less the eigenvalues.
+    """
+    return estimate_maps_and_eigenvalues(
+        kspace,
+        acs_width,
+        mask=mask,
+        kernel_width=kernel_width,
+        threshold=threshold,
+        crop=crop,
+        sets=sets,
+        soft=soft,
+    )[0]
+
+
+def estimate_maps_and_eigenvalues(
+    kspace: Tensor,
+    acs_width: int | None = None,
+    *,
+    mask: Tensor | None = None,
+    kernel_width: int = 6,
+    threshold: float = 0.02,
+    crop: float = 0.8,
+    sets: int = 1,
+    soft: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Sensitivity maps of full field of view k-space, and the eigenvalues that say where they can be trusted.
+
+    kspace: complex (C, H, W) or (B, C, H, W), any scale, on any device (the work is done on the CPU). acs_width: lines
+    round the centre to calibrate from; None: as many as were measured, at most 24. mask: bool (W,) or (H, W), what was
+    measured; None: what is not zero. kernel_width: k-space kernel, samples along both axes. threshold: singular values
+    of the calibration matrix below this fraction of the largest are noise. crop: where the eigenvalue, between 0 and 1,
+    is not above it the maps are 0. sets: 1, or 2 where the object is larger than the field of view. soft: weigh the
+    maps smoothly round the crop threshold, as BART's ecalib -S, in place of a hard edge.
+
+    Returns maps, complex64 (C, H, W) or (B, C, H, W), for sets > 1 with an axis of sets before the coils, and their
+    eigenvalues, float32, the same without coils. In every set sum_c |S_c|^2 is 1 inside the support and 0 outside
+    (soft: between). The common phase is that of the calibration data's first principal component, as in BART.
+    A single coil's map is 1 inside the support; a coil without signal has map 0.
+    Raises InputError where the ACS is absent or narrower than the kernel (`low_resolution_maps` needs no kernel).
+    """
+    if kspace.ndim not in (3, 4) or not kspace.is_complex():
+        raise ValueError(f"kspace: expected complex (C, H, W) or (B, C, H, W), got {kspace.dtype} {tuple(kspace.shape)}")
+    if not 1 <= sets <= kspace.shape[-3]:
+        raise InputError(f"sets: expected between 1 and the number of coils, {kspace.shape[-3]}, got {sets}")
+    if kernel_width < 1 or not 0 < threshold < 1:
+        raise InputError(f"kernel_width, threshold: expected >= 1 and in (0, 1), got {kernel_width} and {threshold}")
+    batch = kspace if kspace.ndim == 4 else kspace[None]
+    blocks = calibration_data(batch, acs_width, mask)
+    if min(blocks.shape[-2:]) < kernel_width:
+        raise InputError(
+            f"kspace: expected at least {kernel_width} measured lines round the centre (kernel_width) to calibrate "
+            f"from, got {min(blocks.shape[-2:])}; use a smaller kernel, or maps from a file"
+        )
+    items, coils, height, width = batch.shape
+    maps = torch.empty(items, sets, coils, height, width, dtype=torch.complex64)
+    eigenvalues = torch.empty(items, sets, height, width)
+    for item, block in enumerate(blocks):
+        block = block.to("cpu", torch.complex128)
+        block = block / block.abs().max().clamp(min=torch.finfo(torch.float64).tiny)
+        operator = image_operator(row_space(block, kernel_width, threshold), coils, kernel_width)
+        espirit_maps_(maps[item], eigenvalues[item], operator, principal_coil(block), crop, soft=soft)
+    drop_sets = 0 if sets == 1 else slice(None)
+    drop_items = 0 if kspace.ndim == 3 else slice(None)
+    maps, eigenvalues = maps[:, drop_sets][drop_items], eigenvalues[:, drop_sets][drop_items]
+    return maps.to(kspace.device), eigenvalues.to(kspace.device)
+
+
+def row_space(block: Tensor, width: int, threshold: float) -> Tensor:
+    """Orthonormal rows (kernels, C * width * width) that span what the calibration matrix's rows hold above noise.
+
+    block: complex128 (C, rows, columns). The calibration matrix has one row for each position of a width x width
+    window in the block. Its singular vectors come from the smaller of its two Gram matrices, in double precision: the
+    squares of singular values down to 1e-5 of the largest can be told apart.
+    """
+    windows = block.unfold(1, width, 1).unfold(2, width, 1).permute(1, 2, 0, 3, 4)
+    columns = block.shape[0] * width * width
+    if windows.shape[0] * windows.shape[1] < columns:
+        matrix = windows.reshape(-1, columns)
+        energies, left = torch.linalg.eigh(matrix @ matrix.mH)
+        kept = energies > threshold**2 * energies[-1]
+        return (left[:, kept].mH @ matrix) / energies[kept].sqrt()[:, None]
+    gram = block.new_zeros(columns, columns)
+    for line in windows:  # a line of windows at a time: the whole matrix can be larger than the maps
+        matrix = line.reshape(-1, columns)
+        gram.addmm_(matrix.mH, matrix)
+    energies, right = torch.linalg.eigh(gram)
+    return right[:, energies > threshold**2 * energies[-1]].mH
+
+
+def image_operator(kernels: Tensor, coils: int, width: int) -> Tensor:
+    """g (2 width - 1, 2 width - 1, C, C), the kernels' correlations over k-space, summed over kernels.
+
+    They are the Fourier coefficients of the coil by coil operator at each pixel,
+        sum_(u, v) g[u, v] exp(2 pi i ((u - width + 1) (h - H // 2) / H + (v - width + 1) (w - W // 2) / W)):
+    no kernel is ever transformed at the image's size. Its eigenvalues lie between 0 and 1.
+    """
+    projection = (kernels.mT @ kernels.conj()).reshape(coils, width, width, coils, width, width)
+    g = projection.new_zeros(2 * width - 1, 2 * width - 1, coils, coils)
+    for u in range(width):
+        for v in range(width):
+            # sample (u, v) of the conjugated kernel meets samples at offsets -u .. width - 1 - u
+            part = projection[:, :, :, :, u, v].permute(1, 2, 0, 3)
+            g[width - 1 - u : 2 * width - 1 - u, width - 1 - v : 2 * width - 1 - v] += part
+    return g / width**2
+
+
+def principal_coil(block: Tensor) -> Tensor:
+    """The coil combination (C,) that holds most of the calibration data's energy; its largest entry is real."""
+    samples = block.flatten(1)
+    vector = torch.linalg.eigh(samples @ samples.mH)[1][:, -1]
+    return vector * torch.sgn(vector[vector.abs().argmax()]).conj()
