@@ -90,7 +90,7 @@ void lay_out(Owner& owner, const std::vector<int>& radices, std::size_t level, i
     const int radix = radices[level], span = n / radix;
     stage = {radix, span, -1, -1};
     std::vector<int> inner_input{0}, inner_output{0};
-    if (span > 1) lay_out(owner, radices, level + 1, span, inner_input, inner_output);
+    if (level + 1 < radices.size()) lay_out(owner, radices, level + 1, span, inner_input, inner_output);
     const bool coprime = std::gcd(radix, span) == 1;
     input.resize(n);
     output.resize(n);
