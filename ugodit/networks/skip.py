@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from ugodit.networks.blocks import ConvNormActivation, Halving, Head, pad_image, upsampling
+from ugodit.networks.blocks import ConvNormActivation, Doubling, Halving, Head, pad_image
 from ugodit.networks.config import NetworkConfig
 
 
@@ -42,16 +41,10 @@ class SkipDecoder(nn.Module):
 
     def __init__(self, config: NetworkConfig, items: int) -> None:
         super().__init__()
-        self.upsample = upsampling(config.upsampling)
         levels: list[nn.Module] = []
         inputs = config.channels[-1]
         for channels in reversed(config.channels):
-            levels.append(
-                nn.Sequential(
-                    ConvNormActivation(config, items, inputs + config.skip_channels, channels),
-                    ConvNormActivation(config, items, channels, channels, kernel=1),
-                )
-            )
+            levels.append(Doubling(config, items, inputs, config.skip_channels, channels, channels, last_kernel=1))
             inputs = channels
         self.levels = nn.ModuleList(levels)
         self.head = Head(config, items, inputs)
@@ -60,5 +53,5 @@ class SkipDecoder(nn.Module):
         """The encoder's features and its input z -> image (B, out_channels, H, W); B == items or items == 1."""
         x = features[-1]
         for level, skip in zip(self.levels, features[-2::-1], strict=True):
-            x = level(torch.cat((skip, self.upsample(x)), dim=1))
+            x = level(x, skip)
         return self.head(x, z)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from ugodit.networks.blocks import ConvNormActivation, Halving, Head, pad_image, upsampling
+from ugodit.networks.blocks import ConvNormActivation, Doubling, Halving, Head, pad_image
 from ugodit.networks.config import NetworkConfig
 
 
@@ -38,18 +37,12 @@ class UNetDecoder(nn.Module):
 
     def __init__(self, config: NetworkConfig, items: int) -> None:
         super().__init__()
-        self.upsample = upsampling(config.upsampling)
         levels: list[nn.Module] = []
         inputs = config.channels[-1]
         for level in reversed(range(config.scales)):
-            joined = inputs + config.channels[level]
+            skip = config.channels[level]
             outputs = config.channels[max(level - 1, 0)]  # what the next finer resolution's skip feature has
-            levels.append(
-                nn.Sequential(
-                    ConvNormActivation(config, items, joined, joined // 2),
-                    ConvNormActivation(config, items, joined // 2, outputs),
-                )
-            )
+            levels.append(Doubling(config, items, inputs, skip, (skip + inputs) // 2, outputs, last_kernel=3))
             inputs = outputs
         self.levels = nn.ModuleList(levels)
         self.head = Head(config, items, inputs)
@@ -58,5 +51,5 @@ class UNetDecoder(nn.Module):
         """The encoder's features and its input z -> image (B, out_channels, H, W); B == items or items == 1."""
         x = features[-1]
         for level, skip in zip(self.levels, features[-2::-1], strict=True):
-            x = level(torch.cat((skip, self.upsample(x)), dim=1))
+            x = level(x, skip)
         return self.head(x, z)
