@@ -74,6 +74,13 @@ def test_poisson_disc_mask_is_seeded_and_meets_the_acceleration():
     assert (mask != poisson_disc_mask((96, 80), 4, 16, 6)).any()
 
 
+def test_a_seed_that_sigpy_fails_on_gives_a_mask_all_the_same():
+    for seed in range(6):
+        mask = poisson_disc_mask((96, 80), 4, 24, seed)
+        assert abs(mask.size / mask.sum() - 4) < 0.1
+        np.testing.assert_array_equal(mask, poisson_disc_mask((96, 80), 4, 24, seed))
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -6,6 +6,7 @@ integer, or a tuple of integers such as `tuple(map(ord, file_name))`. Both draw 
 whose stream is frozen.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 
@@ -17,6 +18,7 @@ from ugodit.errors import InputError
 from ugodit.scan import Scan
 
 Mask = NDArray[np.bool_]
+_POISSON_STARTS = 8
 KINDS = ("random", "equispaced", "equispaced_fraction", "magic")
 
 
@@ -57,7 +59,8 @@ def poisson_disc_mask(shape: tuple[int, int], acceleration: float, calibration: 
     """A bool (H, W) mask whose density falls as 1 / (1 + s |r|), with no two samples close: sigpy's Poisson disc.
 
     The central calibration x calibration square is fully sampled, the corners of k-space are left out, and s is
-    searched for until the acceleration is met within 0.1. Raises InputError for what is out of range or not reachable.
+    searched for until the acceleration is met within 0.1. It is sigpy's mask of the same seed, where there is one.
+    Raises InputError for what is out of range or not reachable.
     """
     height, width = shape
     if height < 2 or width < 2:
@@ -69,14 +72,16 @@ def poisson_disc_mask(shape: tuple[int, int], acceleration: float, calibration: 
     _generator(seed)
     from sigpy.mri import poisson  # here, as it brings numba along: seconds that no other mask needs
 
-    try:
-        mask = poisson(shape, acceleration, calib=(calibration, calibration), dtype=bool, seed=int(seed))
-    except ValueError as error:
-        raise InputError(
-            f"--acceleration: no Poisson-disc mask of {height} x {width} with {calibration} calibration lines reaches "
-            f"{acceleration:g}; try another acceleration"
-        ) from error
-    return np.ascontiguousarray(mask, dtype=bool)
+    # On small grids sigpy's first point may find no free neighbour, and its pattern ends there: start from another.
+    for attempt in range(_POISSON_STARTS):
+        start = (int(seed) + attempt * 1_000_003) % 2**32
+        with contextlib.suppress(ValueError):
+            mask = poisson(shape, acceleration, calib=(calibration, calibration), dtype=bool, seed=start)
+            return np.ascontiguousarray(mask, dtype=bool)
+    raise InputError(
+        f"--acceleration: no Poisson-disc mask of {height} x {width} with {calibration} calibration lines reaches "
+        f"{acceleration:g}; try another acceleration"
+    )
 
 
 def acs_width(mask: NDArray[np.bool_] | torch.Tensor) -> int:

@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--slices", default="1", metavar="N|A:B", help="the first N slices, or A to B - 1 (default: 1)")
     parser.add_argument("--size", default="320x320", metavar="ROWSxCOLUMNS", help="of a drawn slice (default: 320x320)")
     parser.add_argument("--coils", type=int, default=8, help="default: 8")
-    parser.add_argument("--snr", type=float, default=30.0, metavar="DB", help="mean signal over noise (default: 30 dB)")
+    parser.add_argument("--snr", type=float, default=35.0, metavar="DB", help="mean signal over noise (default: 35 dB)")
     parser.add_argument(
         "--oversampling", type=int, default=1, metavar="N", help="of the readout, as scanners do: 2 (default: 1)"
     )
