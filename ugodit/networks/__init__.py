@@ -1,6 +1,6 @@
 """The networks that propose images: an encoder shared by a group of scans, a decoder for each."""
 
 from ugodit.networks.config import NetworkConfig, reference_skip, reference_unet
-from ugodit.networks.group import GroupNet
+from ugodit.networks.group import GroupNet, Start
 
-__all__ = ["GroupNet", "NetworkConfig", "reference_skip", "reference_unet"]
+__all__ = ["GroupNet", "NetworkConfig", "Start", "reference_skip", "reference_unet"]

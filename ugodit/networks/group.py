@@ -14,6 +14,9 @@ from ugodit.networks.config import NetworkConfig
 from ugodit.networks.skip import SkipDecoder, SkipEncoder
 from ugodit.networks.unet import UNetDecoder, UNetEncoder
 
+Start = int | Literal["mean", "fresh"]
+"""Which weights a decoder starts from: the index of a trained one, the mean of all, or none."""
+
 
 class GroupNet(nn.Module):
     """f_i = g_i . h: encoder h shared by all images, decoder g_i for image i only.
@@ -21,13 +24,14 @@ class GroupNet(nn.Module):
     A batch holds one image for each decoder, or any number where there is one decoder. No image's output depends on
     another image: normalisation is by an image's own statistics. Master weights are float32; decoders' weights have a
     leading axis of length `decoders`. Works under torch.autocast. Initial weights depend on `seed` alone (an integer or
-    a CPU generator) and torch's global random state is left alone; decoder i's do not depend on how many there are.
+    a CPU generator; None leaves them undefined, to be loaded) and torch's global random state is left alone; decoder
+    i's do not depend on how many there are.
 
     `together`: evaluate all images in one call of grouped convolutions (True), or one after another, channels last
     (False). None chooses by device: one after another on a CPU, where it is faster, together elsewhere.
     """
 
-    def __init__(self, config: NetworkConfig, decoders: int = 1, *, seed: int | torch.Generator = 0) -> None:
+    def __init__(self, config: NetworkConfig, decoders: int = 1, *, seed: int | torch.Generator | None = 0) -> None:
         super().__init__()
         if decoders < 1:
             raise ValueError(f"decoders: expected an integer from 1, got {decoders}")
@@ -37,7 +41,9 @@ class GroupNet(nn.Module):
         self.decoder: nn.Module = (
             UNetDecoder(config, decoders) if config.family == "unet" else SkipDecoder(config, decoders)
         )
-        generator = _generator(seed)
+        if seed is None:
+            return
+        generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
         initialise(self.encoder, 0, generator, config)
         for item in range(decoders):
             initialise(self.decoder, item, generator, config)
@@ -46,7 +52,7 @@ class GroupNet(nn.Module):
     def from_states(cls, config: NetworkConfig, encoder: Mapping[str, Tensor], decoders: Mapping[str, Tensor]) -> Self:
         """A group with copies of these weights: state dicts of `.encoder` and `.decoder`, on their device."""
         some = next(iter(decoders.values()))
-        group = cls(config, len(some)).to(some.device)
+        group = cls(config, len(some), seed=None).to(some.device)
         group.encoder.load_state_dict(encoder)
         group.decoder.load_state_dict(decoders)
         return group
@@ -120,9 +126,7 @@ class GroupNet(nn.Module):
         """A new group with a copy of the encoder and untrained decoders."""
         return self._with(type(self)(self.config, decoders, seed=seed).decoder.state_dict())
 
-    def warm_start(
-        self, decoders: int, start: int | Literal["mean", "fresh"], *, seed: int | torch.Generator = 0
-    ) -> Self:
+    def warm_start(self, decoders: int, start: Start, *, seed: int | torch.Generator = 0) -> Self:
         """A new group for images adapted together: copies of decoder `start`, copies of the mean, or untrained ones."""
         if start == "fresh":
             return self.fresh(decoders, seed=seed)
@@ -153,7 +157,3 @@ class GroupNet(nn.Module):
 
 def _channels_last(z: Tensor) -> Tensor:
     return z.contiguous(memory_format=torch.channels_last)
-
-
-def _generator(seed: int | torch.Generator) -> torch.Generator:
-    return seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
