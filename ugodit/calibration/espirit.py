@@ -6,6 +6,9 @@ parallel MRI: where SENSE meets GRAPPA. Magn. Reson. Med. 71:990-1001 (2014).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -68,7 +71,9 @@ def estimate_maps_and_eigenvalues(
     Raises InputError where the ACS is absent or narrower than the kernel (`low_resolution_maps` needs no kernel).
     """
     if kspace.ndim not in (3, 4) or not kspace.is_complex():
-        raise ValueError(f"kspace: expected complex (C, H, W) or (B, C, H, W), got {kspace.dtype} {tuple(kspace.shape)}")
+        raise ValueError(
+            f"kspace: expected complex (C, H, W) or (B, C, H, W), got {kspace.dtype} {tuple(kspace.shape)}"
+        )
     if not 1 <= sets <= kspace.shape[-3]:
         raise InputError(f"sets: expected between 1 and the number of coils, {kspace.shape[-3]}, got {sets}")
     if kernel_width < 1 or not 0 < threshold < 1:
@@ -80,18 +85,55 @@ def estimate_maps_and_eigenvalues(
             f"kspace: expected at least {kernel_width} measured lines round the centre (kernel_width) to calibrate "
             f"from, got {min(blocks.shape[-2:])}; use a smaller kernel, or maps from a file"
         )
-    items, coils, height, width = batch.shape
-    maps = torch.empty(items, sets, coils, height, width, dtype=torch.complex64)
-    eigenvalues = torch.empty(items, sets, height, width)
-    for item, block in enumerate(blocks):
-        block = block.to("cpu", torch.complex128)
-        block = block / block.abs().max().clamp(min=torch.finfo(torch.float64).tiny)
-        operator = image_operator(row_space(block, kernel_width, threshold), coils, kernel_width)
-        espirit_maps_(maps[item], eigenvalues[item], operator, principal_coil(block), crop, soft=soft)
+    maps, eigenvalues = maps_from_block(
+        blocks, kspace.shape[-2:], kernel_width=kernel_width, threshold=threshold, crop=crop, sets=sets, soft=soft
+    )
     drop_sets = 0 if sets == 1 else slice(None)
     drop_items = 0 if kspace.ndim == 3 else slice(None)
     maps, eigenvalues = maps[:, drop_sets][drop_items], eigenvalues[:, drop_sets][drop_items]
     return maps.to(kspace.device), eigenvalues.to(kspace.device)
+
+
+def maps_from_block(
+    blocks: Tensor,
+    shape: tuple[int, int],
+    *,
+    kernel_width: int = 6,
+    threshold: float = 0.02,
+    crop: float = 0.8,
+    sets: int = 1,
+    soft: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Maps (B, sets, C, H, W) and eigenvalues (B, sets, H, W) of the given shape (H, W) from calibration blocks.
+
+    blocks: complex (B, C, rows, columns), fully sampled k-space at least kernel_width wide; where in k-space it was
+    taken does not matter. The other arguments are those of `estimate_maps_and_eigenvalues`. Nothing is checked.
+    """
+    items, coils = blocks.shape[:2]
+    maps = torch.empty(items, sets, coils, *shape, dtype=torch.complex64)
+    eigenvalues = torch.empty(items, sets, *shape)
+    for item, block in enumerate(blocks):
+        with _one_thread():
+            operator, reference = _calibrate(block.to("cpu", torch.complex128), kernel_width, threshold)
+        espirit_maps_(maps[item], eigenvalues[item], operator, reference, crop, soft=soft)
+    return maps, eigenvalues
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The matrices here are small: LAPACK's threads cost more than they bring, and change the last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _calibrate(block: Tensor, kernel_width: int, threshold: float) -> tuple[Tensor, Tensor]:
+    block = block / block.abs().max().clamp(min=torch.finfo(torch.float64).tiny)
+    kernels = row_space(block, kernel_width, threshold)
+    return image_operator(kernels, block.shape[0], kernel_width), principal_coil(block)
 
 
 def row_space(block: Tensor, width: int, threshold: float) -> Tensor:
