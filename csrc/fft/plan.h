@@ -1,0 +1,49 @@
+// How one DFT length is evaluated: a chain of in-place passes and the order they leave the data in.
+//
+// A plan works on `n` *positions*. Position i holds sample input[i] before the forward passes and frequency output[i]
+// after them; the inverse passes, run backwards, take frequencies from there and leave samples where they were.
+// Nothing is ever reordered: whoever fills, masks or empties the positions looks its index up.
+//
+// Stage s splits every block of radix * span positions into `radix` blocks of `span`. Forward (decimation in frequency):
+// for each column j < span, a DFT over the positions base + q span + j, q < radix, then a twiddle that depends on
+// (q, j); the stages after it then work inside each block of `span`. The last stage has span 1. Where radix and span are
+// coprime the block is indexed as Good and Thomas did (sample = q span + j radix mod radix span) and needs no twiddle.
+//
+// Plain data, so that a CUDA kernel can use it after its tables have been copied to the device.
+#pragma once
+
+#include "fft/complex.h"
+
+namespace ugodit::fft {
+
+constexpr int kMaxStages = 12;
+// Primes above this go through Bluestein's algorithm; below it a dense DFT with symmetric folding is cheaper.
+constexpr int kLargestDensePrime = 127;
+
+struct Stage {
+    int radix;
+    int span;
+    int twiddle;  // offset into Plan::twiddles of [span][radix - 1] values exp(-2 pi i q j / (radix span)), or -1: none
+    int roots;    // offset into Plan::roots where the radix has no butterfly, else -1
+};
+
+struct Plan {
+    int n;
+    int stage_count;
+    Stage stages[kMaxStages];
+    const int* input;                // [n]
+    const int* output;               // [n]
+    const Complex<float>* twiddles;  // forward
+    // For a stage without butterfly, radix = 2 J + 1: [J][J] values (cos, sin)(2 pi (k + 1) (j + 1) / radix).
+    const Complex<float>* roots;
+    // Bluestein's algorithm for the last stage, or nullptr. chirp[k] = exp(-i pi k^2 / radix), k < radix; spectrum: the
+    // DFT of the conjugate chirp divided by inner->n, at the inner plan's positions after its forward passes.
+    const Plan* inner;
+    const Complex<float>* chirp;
+    const Complex<float>* spectrum;
+};
+
+// The plan for length n >= 1, built on the first call, kept for the life of the process. Host only, thread-safe.
+const Plan& plan_for(int n);
+
+}  // namespace ugodit::fft

@@ -1,0 +1,1 @@
+"""One module a file format; nothing outside this folder imports h5py."""

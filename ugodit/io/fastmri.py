@@ -1,0 +1,299 @@
+"""fastMRI's HDF5 layout: multi-coil k-space in, reconstructions out.
+
+A volume holds `kspace` (slices, coils, readout, phase encode) and, as far as known, `ismrmrd_header` (XML),
+`reconstruction_rss` (slices, rows, columns) and `mask` (phase encode) or (readout, phase encode). A reconstruction
+holds `reconstruction` (slices, rows, columns), which fastMRI's own evaluation reads.
+"""
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from ugodit.errors import InputError
+from ugodit.io.atomic import write_file
+from ugodit.io.ismrmrd_header import format_header, parse_header
+from ugodit.scan import Scan
+
+ImageT = TypeVar("ImageT", NDArray[Any], torch.Tensor)
+
+
+class Volume:
+    """A multi-coil file, open for reading; made by `open_volume`. Slices are read one by one, never the whole file."""
+
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self.path = path
+        self.name = path.stem
+        self._file = file
+        kspace = _dataset(path, file, "kspace")
+        _check_kspace(path, kspace)
+        self.shape: tuple[int, int, int, int] = kspace.shape
+        """(slices, coils, readout, phase encode)"""
+        self.n_slices: int = kspace.shape[0]
+        self.attributes: dict[str, Any] = {key: _plain(value) for key, value in file.attrs.items()}
+        self.mask: torch.Tensor | None = _read_mask(path, file, self.shape)
+        """bool (W,) or (H, W) where the file carries its own mask, else None"""
+        self._has_target = "reconstruction_rss" in file
+        self.crop: tuple[int, int] = _crop(path, file, self.shape)
+        """(rows, columns) of the reconstruction, by fastMRI's rules"""
+
+    def scan(self, index: int) -> Scan:
+        """Read one slice.
+
+        Raises InputError where the slice does not exist or cannot be read, and for k-space with NaN or Inf in it, or of
+        nothing but zeros.
+        """
+        if not 0 <= index < self.n_slices:
+            raise InputError(f"{self.path}: expected a slice from 0 to {self.n_slices - 1}, got {index}")
+        where = f"{self.path}: kspace, slice {index}"
+        kspace = torch.from_numpy(self._read("kspace", index).astype(np.complex64, copy=False))
+        if not torch.isfinite(torch.view_as_real(kspace)).all():
+            raise InputError(f"{where}: expected finite numbers, got NaN or Inf; export the file again")
+        acquired = (kspace != 0).flatten(0, 1).any(0)
+        if not acquired.any():
+            raise InputError(f"{where}: every sample is zero: nothing was measured; leave this slice out with --slices")
+        mask = self.mask
+        if mask is not None:
+            # fastMRI pads k-space with lines of zeros (padding_left, padding_right) that its masks count as sampled.
+            mask = mask & acquired
+            kspace = kspace * mask
+        return Scan(self.name, index, kspace, mask, self.crop, self._target(index))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> "Volume":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self, name: str, index: int) -> NDArray[Any]:
+        try:
+            return np.asarray(self._file[name][index])
+        except (OSError, RuntimeError) as error:
+            where = f"{self.path}: {name}, slice {index}"
+            raise InputError(f"{where}: cannot be read; the file is damaged: copy it again") from error
+
+    def _target(self, index: int) -> torch.Tensor | None:
+        if not self._has_target:
+            return None
+        target = self._read("reconstruction_rss", index).astype(np.float32, copy=False)
+        if not np.isfinite(target).all():
+            raise InputError(
+                f"{self.path}: reconstruction_rss, slice {index}: expected finite numbers, got NaN or Inf; "
+                "remove the dataset to go without a target"
+            )
+        return torch.from_numpy(center_crop(target, self.crop).copy())
+
+
+def open_volume(path: str | os.PathLike[str]) -> Volume:
+    """Open a multi-coil file in fastMRI's layout and check all that can be checked without reading its samples.
+
+    Raises InputError, in one line, for what is not a whole HDF5 file, for single-coil or misshapen or real-valued
+    k-space, and for a mask, a header or a target that does not fit it.
+    """
+    path = Path(path)
+    file = _open(path)
+    try:
+        return Volume(path, file)
+    except BaseException:
+        file.close()
+        raise
+
+
+def write_reconstruction(
+    path: str | os.PathLike[str],
+    reconstruction: ArrayLike,
+    *,
+    mask: ArrayLike | None,
+    attributes: Mapping[str, Any],
+    extra: Mapping[str, NDArray[Any]] | None = None,
+) -> None:
+    """Write a reconstruction as fastMRI's evaluation reads it.
+
+    `reconstruction` (slices, rows, columns) is stored as float32, with the mask (W,) or (H, W) or (slices, ...) that
+    was used, settings as attributes, and `extra` datasets by name (sensitivity maps, say).
+
+    Attributes that are None are left out. The file appears whole or not at all; a full disk, a read-only or missing
+    folder raises InputError.
+    """
+    image = np.asarray(reconstruction, dtype=np.float32)
+    if image.ndim != 3:
+        raise ValueError(f"reconstruction: expected (slices, rows, columns), got {image.shape}")
+    datasets: dict[str, Any] = {"reconstruction": image, **(extra or {})}
+    if mask is not None:
+        datasets["mask"] = np.asarray(mask, dtype=bool)
+    write_file(path, _hdf5(datasets, attributes))
+
+
+def read_reconstruction(path: str | os.PathLike[str], name: str = "reconstruction") -> NDArray[np.float32]:
+    """Read the float32 (slices, rows, columns) dataset `name`, checked to be finite. Raises InputError."""
+    path = Path(path)
+    with _open(path) as file:
+        dataset = _dataset(path, file, name)
+        if dataset.ndim != 3 or dataset.dtype.kind not in "fiu" or 0 in dataset.shape:
+            found = f"{dataset.dtype} {dataset.shape}"
+            raise InputError(f"{path}: {name}: expected real numbers (slices, rows, columns), got {found}")
+        try:
+            image = np.asarray(dataset[()], dtype=np.float32)
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{path}: {name}: cannot be read; the file is damaged: copy it again") from error
+    if not np.isfinite(image).all():
+        raise InputError(f"{path}: {name}: expected finite numbers, got NaN or Inf; reconstruct the volume again")
+    return image
+
+
+def read_attributes(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The attributes of an HDF5 file as plain Python values. Raises InputError where the file cannot be opened."""
+    with _open(Path(path)) as file:
+        return {key: _plain(value) for key, value in file.attrs.items()}
+
+
+def write_volume(
+    path: str | os.PathLike[str],
+    kspace: NDArray[np.complex64],
+    target: NDArray[np.float32],
+    *,
+    attributes: Mapping[str, Any],
+    mask: ArrayLike | None = None,
+    pixel_mm: float = 0.5,
+) -> None:
+    """Write multi-coil k-space (S, C, H, W) in fastMRI's layout.
+
+    `target` is its root-sum-of-squares (S, rows, columns), whose size becomes the header's reconstruction size. Adds
+    fastMRI's attributes `max` and `norm` of the target. The file appears whole or not at all (InputError).
+    """
+    _, coils, rows, columns = kspace.shape
+    header = format_header((rows, columns), (target.shape[1], target.shape[2]), coils, pixel_mm)
+    datasets: dict[str, Any] = {
+        "kspace": kspace.astype(np.complex64, copy=False),
+        "reconstruction_rss": target.astype(np.float32, copy=False),
+        "ismrmrd_header": header.encode(),
+    }
+    if mask is not None:
+        datasets["mask"] = np.asarray(mask, dtype=bool)
+    scale = {"max": float(target.max()), "norm": float(np.linalg.norm(target.astype(np.float64)))}
+    write_file(path, _hdf5(datasets, {**scale, **attributes}))
+
+
+def center_crop(image: ImageT, crop: tuple[int, int]) -> ImageT:
+    """The central (rows, columns) of the last two axes, by fastMRI's rounding: the first row is (H - rows) // 2."""
+    top = (image.shape[-2] - crop[0]) // 2
+    left = (image.shape[-1] - crop[1]) // 2
+    return image[..., top : top + crop[0], left : left + crop[1]]
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file")
+    if not path.is_file():
+        raise InputError(f"{path}: expected an HDF5 file, got a folder or a device")
+    try:
+        with path.open("rb") as raw:
+            signature = raw.read(8)
+        # HDF5 may start after a user block of 512, 1024, ... bytes; nobody's scans do, and h5py finds those.
+        if signature != b"\x89HDF\r\n\x1a\n" and not h5py.is_hdf5(path):
+            raise InputError(f"{path}: expected an HDF5 file in fastMRI's layout, got something else")
+        return h5py.File(path, "r")
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            raise InputError(f"{path}: cannot be read (permission denied)") from error
+        reason = "it is truncated" if "truncated" in str(error) else "its HDF5 structure is damaged"
+        raise InputError(f"{path}: cannot be opened, {reason}: copy it again") from error
+
+
+def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
+    try:
+        found = file.get(name)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise InputError(f"{path}: {name}: cannot be read; the file is damaged: copy it again") from error
+    if not isinstance(found, h5py.Dataset):
+        names = ", ".join(sorted(file)) or "nothing"
+        raise InputError(f"{path}: expected a dataset `{name}` (fastMRI's layout), found only {names}")
+    return found
+
+
+def _check_kspace(path: Path, kspace: h5py.Dataset) -> None:
+    expected = "expected complex (slices, coils, readout, phase encode)"
+    if kspace.ndim == 3:
+        raise InputError(
+            f"{path}: kspace: {expected}, got {kspace.shape}: single-coil data; give a multi-coil file instead"
+        )
+    if kspace.ndim != 4 or 0 in kspace.shape:
+        raise InputError(f"{path}: kspace: {expected}, got shape {kspace.shape}; rearrange the axes")
+    if kspace.dtype.kind != "c":
+        raise InputError(f"{path}: kspace: {expected}, got numbers of type {kspace.dtype}; store them as complex64")
+
+
+def _read_mask(path: Path, file: h5py.File, shape: tuple[int, int, int, int]) -> torch.Tensor | None:
+    if "mask" not in file:
+        return None
+    _, _, rows, columns = shape
+    dataset = _dataset(path, file, "mask")
+    expected = f"expected ({columns},) or ({rows}, {columns}) for k-space of {shape}"
+    if dataset.shape not in ((columns,), (rows, columns)) or dataset.dtype.kind not in "biuf":
+        raise InputError(f"{path}: mask: {expected}, got {dataset.dtype} {dataset.shape}; mend or remove the dataset")
+    try:
+        mask = torch.from_numpy(np.asarray(dataset[()]) != 0)
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path}: mask: cannot be read; the file is damaged: copy it again") from error
+    if not mask.any():
+        raise InputError(f"{path}: mask: expected some sampled lines, got none; mend or remove the dataset")
+    return mask
+
+
+def _crop(path: Path, file: h5py.File, shape: tuple[int, int, int, int]) -> tuple[int, int]:
+    """The header's reconstruction size, else the target's, else everything; no more than was measured."""
+    slices, _, height, width = shape
+    wanted: tuple[int, int] | None = None
+    if "ismrmrd_header" in file:
+        where = f"{path}: ismrmrd_header"
+        try:
+            text = _dataset(path, file, "ismrmrd_header")[()]
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{where}: cannot be read; the file is damaged: copy it again") from error
+        if not isinstance(text, (str, bytes)):
+            raise InputError(f"{where}: expected one string of XML, got {type(text).__name__}; remove the dataset")
+        wanted = parse_header(text, where).reconstructed
+    target: tuple[int, int] | None = None
+    if "reconstruction_rss" in file:
+        dataset = _dataset(path, file, "reconstruction_rss")
+        if dataset.ndim != 3 or dataset.shape[0] != slices or dataset.dtype.kind != "f" or 0 in dataset.shape:
+            found = f"{dataset.dtype} {dataset.shape}"
+            raise InputError(f"{path}: reconstruction_rss: expected floats ({slices}, rows, columns), got {found}")
+        target = dataset.shape[1:]
+    rows, columns = wanted or target or (height, width)
+    if columns > width and rows == columns:
+        rows = width  # a square stays square, as fastMRI does with its few brains of 203 columns
+    if target is not None:
+        rows, columns = min(rows, target[0]), min(columns, target[1])
+    return min(rows, height), min(columns, width)
+
+
+def _hdf5(datasets: Mapping[str, Any], attributes: Mapping[str, Any]) -> memoryview:
+    """A whole HDF5 file in memory: h5py cannot close a file on a full disk cleanly, a plain write can fail cleanly."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for name, value in datasets.items():
+            file.create_dataset(name, data=value)
+        for key, value in attributes.items():
+            if value is not None:
+                file.attrs[key] = value
+    return buffer.getbuffer()
+
+
+def _plain(value: Any) -> Any:
+    """An HDF5 attribute as Python's own type: numpy scalars and bytes make poor JSON."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
