@@ -22,9 +22,9 @@ def estimate_maps(
     acs_width: int | None = None,
     *,
     mask: Tensor | None = None,
-    kernel_width: int = 6,
+    kernel_width: int | None = None,
     threshold: float = 0.02,
-    crop: float = 0.8,
+    crop: float = 0.9,
     sets: int = 1,
     soft: bool = False,
 ) -> Tensor:
@@ -49,9 +49,9 @@ def estimate_maps_and_eigenvalues(
     acs_width: int | None = None,
     *,
     mask: Tensor | None = None,
-    kernel_width: int = 6,
+    kernel_width: int | None = None,
     threshold: float = 0.02,
-    crop: float = 0.8,
+    crop: float = 0.9,
     sets: int = 1,
     soft: bool = False,
 ) -> tuple[Tensor, Tensor]:
@@ -59,34 +59,40 @@ def estimate_maps_and_eigenvalues(
 
     kspace: complex (C, H, W) or (B, C, H, W), any scale, on any device (the work is done on the CPU). acs_width: lines
     round the centre to calibrate from; None: as many as were measured, at most 24. mask: bool (W,) or (H, W), what was
-    measured; None: what is not zero. kernel_width: k-space kernel, samples along both axes. threshold: singular values
-    of the calibration matrix below this fraction of the largest are noise. crop: where the eigenvalue, between 0 and 1,
-    is not above it the maps are 0. sets: 1, or 2 where the object is larger than the field of view. soft: weigh the
-    maps smoothly round the crop threshold, as BART's ecalib -S, in place of a hard edge.
+    measured; None: what is not zero. kernel_width: k-space kernel, samples along both axes; None: 6, or three sevenths
+    of the ACS where that is less (a wider kernel in a narrow ACS finds no space free of noise, and the maps vanish
+    inside the object). threshold: singular values of the calibration matrix below this fraction of the largest are
+    noise. crop: where the eigenvalue, between 0 and 1, is not above it the maps are 0. sets: 1, or 2 where the object
+    is larger than the field of view. soft: weigh the maps smoothly round the crop threshold, as BART's ecalib -S, in
+    place of a hard edge.
 
     Returns maps, complex64 (C, H, W) or (B, C, H, W), for sets > 1 with an axis of sets before the coils, and their
     eigenvalues, float32, the same without coils. In every set sum_c |S_c|^2 is 1 inside the support and 0 outside
     (soft: between). The common phase is that of the calibration data's first principal component, as in BART.
     A single coil's map is 1 inside the support; a coil without signal has map 0.
-    Raises InputError where the ACS is absent or narrower than the kernel (`low_resolution_maps` needs no kernel).
+    Raises InputError where the ACS is absent, or narrower than 5 lines or the kernel: `low_resolution_maps` still works.
     """
     if kspace.ndim not in (3, 4) or not kspace.is_complex():
         raise ValueError(
             f"kspace: expected complex (C, H, W) or (B, C, H, W), got {kspace.dtype} {tuple(kspace.shape)}"
         )
-    if not 1 <= sets <= kspace.shape[-3]:
-        raise InputError(f"sets: expected between 1 and the number of coils, {kspace.shape[-3]}, got {sets}")
-    if kernel_width < 1 or not 0 < threshold < 1:
-        raise InputError(f"kernel_width, threshold: expected >= 1 and in (0, 1), got {kernel_width} and {threshold}")
+    if not 1 <= sets <= min(kspace.shape[-3], 2):
+        raise InputError(f"sets: expected 1, or 2 for two coils or more, got {sets} for {kspace.shape[-3]} coils")
+    if not 0 < threshold < 1:
+        raise InputError(f"threshold: expected a fraction between 0 and 1, got {threshold}; 0.02 is usual")
+    if not crop < 1:
+        raise InputError(f"crop: expected an eigenvalue below 1, got {crop}; 0.9 is usual")
     batch = kspace if kspace.ndim == 4 else kspace[None]
     blocks = calibration_data(batch, acs_width, mask)
-    if min(blocks.shape[-2:]) < kernel_width:
-        raise InputError(
-            f"kspace: expected at least {kernel_width} measured lines round the centre (kernel_width) to calibrate "
-            f"from, got {min(blocks.shape[-2:])}; use a smaller kernel, or maps from a file"
-        )
+    kernel_width = _kernel_width(kernel_width, min(blocks.shape[-2:]))
     maps, eigenvalues = maps_from_block(
-        blocks, kspace.shape[-2:], kernel_width=kernel_width, threshold=threshold, crop=crop, sets=sets, soft=soft
+        blocks,
+        (kspace.shape[-2], kspace.shape[-1]),
+        kernel_width=kernel_width,
+        threshold=threshold,
+        crop=crop,
+        sets=sets,
+        soft=soft,
     )
     drop_sets = 0 if sets == 1 else slice(None)
     drop_items = 0 if kspace.ndim == 3 else slice(None)
@@ -94,13 +100,28 @@ def estimate_maps_and_eigenvalues(
     return maps.to(kspace.device), eigenvalues.to(kspace.device)
 
 
+def _kernel_width(asked: int | None, lines: int) -> int:
+    width = min(6, 3 * lines // 7) if asked is None else asked
+    if asked is None and width < 2:
+        raise InputError(
+            f"kspace: expected at least 5 measured lines round the centre to calibrate from, got {lines}; "
+            "give sensitivity maps from a file"
+        )
+    if not 1 <= width <= lines:
+        raise InputError(
+            f"kernel_width: expected from 1 to the {lines} measured lines round the centre of kspace, got {width}; "
+            "leave it out to fit it to the ACS"
+        )
+    return width
+
+
 def maps_from_block(
     blocks: Tensor,
     shape: tuple[int, int],
     *,
-    kernel_width: int = 6,
-    threshold: float = 0.02,
-    crop: float = 0.8,
+    kernel_width: int,
+    threshold: float,
+    crop: float,
     sets: int = 1,
     soft: bool = False,
 ) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ugodit import _cpu
+from ugodit import _cpu  # type: ignore[attr-defined]
 
 
 def espirit_maps_(
