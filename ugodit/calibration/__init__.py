@@ -1,5 +1,17 @@
-"""Sensitivity maps from the measured k-space."""
+"""What the measured k-space says about the coils: sensitivity maps, compression, noise prewhitening."""
 
-from ugodit.calibration.espirit import estimate_maps
+from ugodit.calibration.compression import Compression, compress_coils
+from ugodit.calibration.direct import low_resolution_maps
+from ugodit.calibration.espirit import estimate_maps, estimate_maps_and_eigenvalues, maps_from_block
+from ugodit.calibration.prewhitening import Whitening, prewhiten
 
-__all__ = ["estimate_maps"]
+__all__ = [
+    "Compression",
+    "Whitening",
+    "compress_coils",
+    "estimate_maps",
+    "estimate_maps_and_eigenvalues",
+    "low_resolution_maps",
+    "maps_from_block",
+    "prewhiten",
+]

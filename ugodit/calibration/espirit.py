@@ -6,6 +6,9 @@ parallel MRI: where SENSE meets GRAPPA. Magn. Reson. Med. 71:990-1001 (2014).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -19,9 +22,9 @@ def estimate_maps(
     acs_width: int | None = None,
     *,
     mask: Tensor | None = None,
-    kernel_width: int = 6,
+    kernel_width: int | None = None,
     threshold: float = 0.02,
-    crop: float = 0.8,
+    crop: float = 0.9,
     sets: int = 1,
     soft: bool = False,
 ) -> Tensor:
@@ -46,9 +49,9 @@ def estimate_maps_and_eigenvalues(
     acs_width: int | None = None,
     *,
     mask: Tensor | None = None,
-    kernel_width: int = 6,
+    kernel_width: int | None = None,
     threshold: float = 0.02,
-    crop: float = 0.8,
+    crop: float = 0.9,
     sets: int = 1,
     soft: bool = False,
 ) -> tuple[Tensor, Tensor]:
@@ -56,42 +59,102 @@ def estimate_maps_and_eigenvalues(
 
     kspace: complex (C, H, W) or (B, C, H, W), any scale, on any device (the work is done on the CPU). acs_width: lines
     round the centre to calibrate from; None: as many as were measured, at most 24. mask: bool (W,) or (H, W), what was
-    measured; None: what is not zero. kernel_width: k-space kernel, samples along both axes. threshold: singular values
-    of the calibration matrix below this fraction of the largest are noise. crop: where the eigenvalue, between 0 and 1,
-    is not above it the maps are 0. sets: 1, or 2 where the object is larger than the field of view. soft: weigh the
-    maps smoothly round the crop threshold, as BART's ecalib -S, in place of a hard edge.
+    measured; None: what is not zero. kernel_width: k-space kernel, samples along both axes; None: 6, or three sevenths
+    of the ACS where that is less (a wider kernel in a narrow ACS finds no space free of noise, and the maps vanish
+    inside the object). threshold: singular values of the calibration matrix below this fraction of the largest are
+    noise. crop: where the eigenvalue, between 0 and 1, is not above it the maps are 0. sets: 1, or 2 where the object
+    is larger than the field of view. soft: weigh the maps smoothly round the crop threshold, as BART's ecalib -S, in
+    place of a hard edge.
 
     Returns maps, complex64 (C, H, W) or (B, C, H, W), for sets > 1 with an axis of sets before the coils, and their
     eigenvalues, float32, the same without coils. In every set sum_c |S_c|^2 is 1 inside the support and 0 outside
     (soft: between). The common phase is that of the calibration data's first principal component, as in BART.
     A single coil's map is 1 inside the support; a coil without signal has map 0.
-    Raises InputError where the ACS is absent or narrower than the kernel (`low_resolution_maps` needs no kernel).
+    Raises InputError where the ACS is absent, or narrower than 5 lines or the kernel: `low_resolution_maps` still works.
     """
     if kspace.ndim not in (3, 4) or not kspace.is_complex():
-        raise ValueError(f"kspace: expected complex (C, H, W) or (B, C, H, W), got {kspace.dtype} {tuple(kspace.shape)}")
-    if not 1 <= sets <= kspace.shape[-3]:
-        raise InputError(f"sets: expected between 1 and the number of coils, {kspace.shape[-3]}, got {sets}")
-    if kernel_width < 1 or not 0 < threshold < 1:
-        raise InputError(f"kernel_width, threshold: expected >= 1 and in (0, 1), got {kernel_width} and {threshold}")
+        raise ValueError(
+            f"kspace: expected complex (C, H, W) or (B, C, H, W), got {kspace.dtype} {tuple(kspace.shape)}"
+        )
+    if not 1 <= sets <= min(kspace.shape[-3], 2):
+        raise InputError(f"sets: expected 1, or 2 for two coils or more, got {sets} for {kspace.shape[-3]} coils")
+    if not 0 < threshold < 1:
+        raise InputError(f"threshold: expected a fraction between 0 and 1, got {threshold}; 0.02 is usual")
+    if not crop < 1:
+        raise InputError(f"crop: expected an eigenvalue below 1, got {crop}; 0.9 is usual")
     batch = kspace if kspace.ndim == 4 else kspace[None]
     blocks = calibration_data(batch, acs_width, mask)
-    if min(blocks.shape[-2:]) < kernel_width:
-        raise InputError(
-            f"kspace: expected at least {kernel_width} measured lines round the centre (kernel_width) to calibrate "
-            f"from, got {min(blocks.shape[-2:])}; use a smaller kernel, or maps from a file"
-        )
-    items, coils, height, width = batch.shape
-    maps = torch.empty(items, sets, coils, height, width, dtype=torch.complex64)
-    eigenvalues = torch.empty(items, sets, height, width)
-    for item, block in enumerate(blocks):
-        block = block.to("cpu", torch.complex128)
-        block = block / block.abs().max().clamp(min=torch.finfo(torch.float64).tiny)
-        operator = image_operator(row_space(block, kernel_width, threshold), coils, kernel_width)
-        espirit_maps_(maps[item], eigenvalues[item], operator, principal_coil(block), crop, soft=soft)
+    kernel_width = _kernel_width(kernel_width, min(blocks.shape[-2:]))
+    maps, eigenvalues = maps_from_block(
+        blocks,
+        (kspace.shape[-2], kspace.shape[-1]),
+        kernel_width=kernel_width,
+        threshold=threshold,
+        crop=crop,
+        sets=sets,
+        soft=soft,
+    )
     drop_sets = 0 if sets == 1 else slice(None)
     drop_items = 0 if kspace.ndim == 3 else slice(None)
     maps, eigenvalues = maps[:, drop_sets][drop_items], eigenvalues[:, drop_sets][drop_items]
     return maps.to(kspace.device), eigenvalues.to(kspace.device)
+
+
+def _kernel_width(asked: int | None, lines: int) -> int:
+    width = min(6, 3 * lines // 7) if asked is None else asked
+    if asked is None and width < 2:
+        raise InputError(
+            f"kspace: expected at least 5 measured lines round the centre to calibrate from, got {lines}; "
+            "give sensitivity maps from a file"
+        )
+    if not 1 <= width <= lines:
+        raise InputError(
+            f"kernel_width: expected from 1 to the {lines} measured lines round the centre of kspace, got {width}; "
+            "leave it out to fit it to the ACS"
+        )
+    return width
+
+
+def maps_from_block(
+    blocks: Tensor,
+    shape: tuple[int, int],
+    *,
+    kernel_width: int,
+    threshold: float,
+    crop: float,
+    sets: int = 1,
+    soft: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Maps (B, sets, C, H, W) and eigenvalues (B, sets, H, W) of the given shape (H, W) from calibration blocks.
+
+    blocks: complex (B, C, rows, columns), fully sampled k-space at least kernel_width wide; where in k-space it was
+    taken does not matter. The other arguments are those of `estimate_maps_and_eigenvalues`. Nothing is checked.
+    """
+    items, coils = blocks.shape[:2]
+    maps = torch.empty(items, sets, coils, *shape, dtype=torch.complex64)
+    eigenvalues = torch.empty(items, sets, *shape)
+    for item, block in enumerate(blocks):
+        with _one_thread():
+            operator, reference = _calibrate(block.to("cpu", torch.complex128), kernel_width, threshold)
+        espirit_maps_(maps[item], eigenvalues[item], operator, reference, crop, soft=soft)
+    return maps, eigenvalues
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The matrices here are small: LAPACK's threads cost more than they bring, and change the last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _calibrate(block: Tensor, kernel_width: int, threshold: float) -> tuple[Tensor, Tensor]:
+    block = block / block.abs().max().clamp(min=torch.finfo(torch.float64).tiny)
+    kernels = row_space(block, kernel_width, threshold)
+    return image_operator(kernels, block.shape[0], kernel_width), principal_coil(block)
 
 
 def row_space(block: Tensor, width: int, threshold: float) -> Tensor:

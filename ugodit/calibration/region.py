@@ -14,8 +14,9 @@ def calibration_data(kspace: Tensor, acs_width: int | None, mask: Tensor | None)
 
     acs_width: lines to use at most; None: MAX_WIDTH. mask: bool (W,) or (H, W), or any real weights that are 0 where
     nothing was measured; None: found from which entries are not zero. Along each axis the block is the run of measured
-    samples round the centre, at most acs_width of them (along the readout at least MAX_WIDTH, where so many were
-    measured: they cost no scan time); for a mask that varies along both axes at once, the largest central square.
+    samples round the centre, at most acs_width of them; where there are fewer lines, more readout samples make up for
+    them, to a block as large as MAX_WIDTH squared. For a mask that varies along both axes at once: the largest central
+    square.
     Raises InputError where the centre of k-space was not measured.
     """
     if acs_width is not None and acs_width < 1:
@@ -55,7 +56,9 @@ def _block(measured: Tensor, limit: int) -> tuple[slice, slice]:
     height, width = measured.shape
     rows, columns = measured.any(dim=1), measured.any(dim=0)
     if bool((measured == (rows[:, None] & columns)).all()):
-        return _centred(sampled_run(rows), max(limit, MAX_WIDTH), height), _centred(sampled_run(columns), limit, width)
+        chosen = _centred(sampled_run(columns), limit, width)
+        lines = max(chosen.stop - chosen.start, 1)
+        return _centred(sampled_run(rows), max(limit, MAX_WIDTH**2 // lines), height), chosen
     size = 0
     while size < min(limit, height, width) and bool(measured[_box(height, size + 1), _box(width, size + 1)].all()):
         size += 1

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ugodit import _cpu
+from ugodit import _cpu  # type: ignore[attr-defined]
 
 
 def espirit_maps_(
@@ -31,17 +31,25 @@ def espirit_maps_(
     terms = correlations.shape[0]
     if maps.dtype != torch.complex64 or maps.device.type != "cpu" or not maps.is_contiguous():
         raise ValueError(f"maps: expected contiguous complex64 on the CPU, got {maps.dtype} on {maps.device}")
-    if eigenvalues.dtype != torch.float32 or not eigenvalues.is_contiguous() or eigenvalues.shape != (sets, rows, columns):
+    if (
+        eigenvalues.dtype != torch.float32
+        or not eigenvalues.is_contiguous()
+        or eigenvalues.shape != (sets, rows, columns)
+    ):
         raise ValueError(f"eigenvalues: expected contiguous float32 {(sets, rows, columns)}, got {eigenvalues.shape}")
     if correlations.shape != (terms, terms, coils, coils) or terms % 2 == 0 or reference.shape != (coils,):
-        raise ValueError(f"correlations: expected (2 R + 1, 2 R + 1, {coils}, {coils}), got {tuple(correlations.shape)}")
+        raise ValueError(
+            f"correlations: expected (2 R + 1, 2 R + 1, {coils}, {coils}), got {tuple(correlations.shape)}"
+        )
     if not 1 <= sets <= min(coils, 8):
         raise ValueError(f"sets: expected 1 to {min(coils, 8)}, got {sets}")
     # (row, column) index pairs of the lower triangle, column by column
     columns_first = torch.triu_indices(coils, coils).flip(0)
     packed = correlations[:, :, columns_first[0], columns_first[1]].to(torch.complex64).resolve_conj().contiguous()
     row_phases = _waves(rows, terms).to(torch.complex64).contiguous()
-    cosines_sines = torch.view_as_real(_waves(columns, terms)[:, terms // 2 + 1 :]).permute(1, 2, 0).float().contiguous()
+    cosines_sines = (
+        torch.view_as_real(_waves(columns, terms)[:, terms // 2 + 1 :]).permute(1, 2, 0).float().contiguous()
+    )
     reference = reference.to(torch.complex64).resolve_conj().contiguous()
     _cpu.espirit_maps(
         packed.data_ptr(),
