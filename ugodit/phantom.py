@@ -1,6 +1,7 @@
 """Simulated multi-coil scans: drawn anatomy or a user's magnitudes, smooth phase, physical coils, noise."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 import scipy.fft
@@ -116,9 +117,9 @@ def root_sum_of_squares(kspace: NDArray[np.complex64], rows: int) -> NDArray[np.
     return np.sqrt((np.abs(images[:, :, top : top + rows]) ** 2).sum(1))
 
 
-def _transform(data: NDArray[np.complex64], function: object) -> NDArray[np.complex64]:
+def _transform(data: NDArray[np.complex64], function: Callable[..., Any]) -> NDArray[np.complex64]:
     shifted = scipy.fft.ifftshift(data, axes=(-2, -1))
-    return np.asarray(scipy.fft.fftshift(function(shifted, norm="ortho"), axes=(-2, -1)))  # type: ignore[operator]
+    return np.asarray(scipy.fft.fftshift(function(shifted, norm="ortho"), axes=(-2, -1)))
 
 
 def _smooth_phase(shape: tuple[int, int], seed: int, pixel_mm: float, position: float) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -112,9 +113,9 @@ def _align(row: Sequence[str], widths: Sequence[int]) -> list[str]:
     ]
 
 
-def _show(axis: object, image: Picture, white: float) -> None:
-    axis.imshow(image, cmap="gray", vmin=0, vmax=white, interpolation="nearest", aspect="auto")  # type: ignore[attr-defined]
-    axis.set_axis_off()  # type: ignore[attr-defined]
+def _show(axis: Axes, image: Picture, white: float) -> None:
+    axis.imshow(image, cmap="gray", vmin=0, vmax=white, interpolation="nearest", aspect="auto")
+    axis.set_axis_off()
 
 
 def _scores(target: Picture, image: Picture, maximum: float | None) -> str:

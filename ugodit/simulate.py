@@ -50,6 +50,7 @@ def _main(argv: Sequence[str] | None) -> int:
         shape = _size(options.size)
         magnitude = phantom.draw(options.anatomy, shape, slices, options.seed)
         plane, shading, source = phantom.PLANES[options.anatomy], 0.5, options.anatomy
+        subject = f"{source}-{options.seed}"
         pixel = phantom.field_of_view(options.anatomy) / max(shape)
     else:
         path, dataset = _split(options.magnitude)
@@ -58,6 +59,7 @@ def _main(argv: Sequence[str] | None) -> int:
             raise InputError(f"--slices: {path} has {len(magnitude)} slices, expected no more, got {options.slices}")
         magnitude = magnitude[slices.start : slices.stop]
         plane, shading, source = "axial", 0.0, f"{path.stem}:{dataset}"
+        subject = f"{source}-{options.slices}"  # whoever that is, the seed only places the coils round them
         pixel = 160.0 / max(magnitude.shape[1:])  # of an unknown field of view: that of a knee or a small head
     kspace, _, _ = phantom.simulate_volume(
         magnitude,
@@ -71,7 +73,7 @@ def _main(argv: Sequence[str] | None) -> int:
     )
     attributes = {
         "acquisition": f"SIMULATED_{source.upper()}",
-        "patient_id": f"simulated-{source}-{options.seed}",
+        "patient_id": f"simulated-{subject}",
         "simulated": True,
         "note": _NOTE,
         "seed": options.seed,

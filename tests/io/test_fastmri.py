@@ -163,11 +163,12 @@ def test_a_bad_volume_is_refused_in_one_line(tmp_path, datasets, message):
     [
         (lambda kspace: kspace.__setitem__((1, 0, 3, 4), np.nan), "kspace, slice 1: expected finite"),
         (lambda kspace: kspace.__setitem__((1, 1, 3, 4), complex(0, np.inf)), "kspace, slice 1: expected finite"),
+        (lambda kspace: kspace.__setitem__((1, 0, 0, 0), 1e300), "kspace, slice 1: expected finite"),
         (lambda kspace: kspace.__setitem__(1, 0), "kspace, slice 1: every sample is zero"),
     ],
 )
 def test_bad_samples_are_refused_where_they_are_and_nowhere_else(tmp_path, change, message):
-    kspace = _GOOD.copy()
+    kspace = _GOOD.astype(np.complex128)
     change(kspace)
     with open_volume(write_fastmri(tmp_path / "a.h5", kspace=kspace)) as volume:
         volume.scan(0)

@@ -53,7 +53,9 @@ class Volume:
         if not 0 <= index < self.n_slices:
             raise InputError(f"{self.path}: expected a slice from 0 to {self.n_slices - 1}, got {index}")
         where = f"{self.path}: kspace, slice {index}"
-        kspace = torch.from_numpy(self._read("kspace", index).astype(np.complex64, copy=False))
+        samples = self._read("kspace", index)
+        with np.errstate(over="ignore"):  # a double beyond single precision becomes Inf, and is refused as such
+            kspace = torch.from_numpy(samples.astype(np.complex64, copy=False))
         if not torch.isfinite(torch.view_as_real(kspace)).all():
             raise InputError(f"{where}: expected finite numbers, got NaN or Inf; export the file again")
         acquired = (kspace != 0).flatten(0, 1).any(0)
@@ -122,7 +124,8 @@ def write_reconstruction(
     """Write a reconstruction as fastMRI's evaluation reads it.
 
     `reconstruction` (slices, rows, columns) is stored as float32, with the mask (W,) or (H, W) or (slices, ...) that
-    was used, settings as attributes, and `extra` datasets by name (sensitivity maps, say).
+    was used, settings as attributes, and `extra` datasets by name (sensitivity maps, say). Of a volume of which only
+    some slices were reconstructed, the attribute `slices` lists them: `evaluate` needs it.
 
     Attributes that are None are left out. The file appears whole or not at all; a full disk, a read-only or missing
     folder raises InputError.
