@@ -357,7 +357,7 @@ def test_autocast(config, together):
     assert (y - exact).norm() < 0.03 * exact.norm()
 
 
-@pytest.mark.parametrize("config", [SMALL, SMALL_SKIP, NetworkConfig.unet(4, 2, output="residual", padding="reflect")])
+@pytest.mark.parametrize("config", [SMALL_SKIP, NetworkConfig.unet(4, 2, output="residual", padding="reflect")])
 def test_compiles_to_one_graph(config):
     group = GroupNet(config, 2)
     z = images(2)

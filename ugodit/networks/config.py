@@ -24,8 +24,8 @@ class NetworkConfig:
 
     family: Family = "unet"
     """unet: two 3 x 3 convolutions a resolution, whole feature maps as skip features (Ronneberger et al. 2015).
-    skip: the hourglass of Deep Image Prior (Ulyanov et al. 2018), few skip channels, 1 x 1 convolutions in its decoder.
-    """
+    skip: the hourglass of Deep Image Prior (Ulyanov et al. 2018), few skip channels, 1 x 1 convolutions in its decoder;
+    prefer float32: at many halvings few pixels are left to normalise by, which amplifies bfloat16's rounding."""
     in_channels: int = 2
     out_channels: int = 2
     channels: tuple[int, ...] = (64, 128, 256, 256)
