@@ -1,8 +1,8 @@
 """Coil compression: fewer virtual coils that hold nearly all of the signal.
 
 svd: Buehrer, Pruessmann, Boesiger, Kozerke: Array compression for MRI with large coil arrays. Magn. Reson. Med.
-57:1131-1139 (2007). geometric: Zhang, Pauly, Vasanawala, Lustig: Coil compression for accelerated imaging with Cartesian
-sampling. Magn. Reson. Med. 69:571-582 (2013).
+57:1131-1139 (2007). geometric: Zhang, Pauly, Vasanawala, Lustig: Coil compression for accelerated imaging with
+Cartesian sampling. Magn. Reson. Med. 69:571-582 (2013).
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def compress_coils(
     """Combine C coils into K virtual ones, with the weights that keep most of the calibration data's energy.
 
     kspace: complex64 (C, H, W) or (B, C, H, W); all items get the same weights. Give either coils, K, or energy, the
-    fraction to keep (0 to 1): K is then the smallest that does. method: svd, one matrix; geometric, one for each readout
-    position, aligned from the centre outwards so that they, and the virtual coils' maps, vary smoothly: it keeps the
-    same energy in fewer coils, and needs every readout sample (masks along W only). acs_width, mask: as for
+    fraction to keep (0 to 1): K is then the smallest that does. method: svd, one matrix; geometric, one for each
+    readout position, aligned from the centre outwards so that they, and the virtual coils' maps, vary smoothly: it
+    keeps the same energy in fewer coils, and needs every readout sample (masks along W only). acs_width, mask: as for
     `estimate_maps`. Returns the compressed k-space and what was done.
     Raises InputError for options out of range, and where the centre of k-space was not measured.
     """

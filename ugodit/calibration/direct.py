@@ -21,7 +21,7 @@ def low_resolution_maps(
     kspace, acs_width, mask: as for `estimate_maps`, but a single measured line is enough. threshold: where the
     low-resolution root sum of squares is below this fraction of its maximum the maps are 0. Returns complex64 maps
     (C, H, W) or (B, C, H, W) with sum_c |S_c|^2 = 1 inside the support, and the phase reference of `estimate_maps`.
-    They carry no more detail than the ACS, and where the object's phase or edges change faster than that they are wrong:
+    They carry no more detail than the ACS, and are wrong where the object's phase or edges change faster than that:
     prefer `estimate_maps` wherever it works. Raises InputError where the centre of k-space was not measured.
     """
     if kspace.ndim not in (3, 4) or not kspace.is_complex():

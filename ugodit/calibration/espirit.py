@@ -70,7 +70,7 @@ def estimate_maps_and_eigenvalues(
     eigenvalues, float32, the same without coils. In every set sum_c |S_c|^2 is 1 inside the support and 0 outside
     (soft: between). The common phase is that of the calibration data's first principal component, as in BART.
     A single coil's map is 1 inside the support; a coil without signal has map 0.
-    Raises InputError where the ACS is absent, or narrower than 5 lines or the kernel: `low_resolution_maps` still works.
+    Raises InputError where the ACS is absent, or narrower than 5 lines or the kernel: `low_resolution_maps` needs less.
     """
     if kspace.ndim not in (3, 4) or not kspace.is_complex():
         raise ValueError(

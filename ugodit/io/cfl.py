@@ -44,7 +44,7 @@ def write_cfl(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
         raise ValueError(f"array: expected at most {DIMENSIONS} axes, got {array.ndim}")
     header, data = _names(path)
     shape = (*array.shape, *[1] * (DIMENSIONS - array.ndim))
-    write_file(data, memoryview(np.ascontiguousarray(array.T, dtype="<c8")).cast("B"))
+    write_file(data, np.ascontiguousarray(array.T, dtype="<c8").data.cast("B"))
     write_file(header, f"# Dimensions\n{' '.join(map(str, shape))}\n".encode())
 
 

@@ -1,0 +1,91 @@
+"""Sensitivity maps and BART's files, written and read back, and by BART itself."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from helpers import random_complex
+
+from ugodit.errors import InputError
+from ugodit.io.cfl import read_cfl, write_cfl
+from ugodit.io.maps import read_maps, write_maps
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".cfl"])
+@pytest.mark.parametrize("shape", [(1, 3, 7, 5), (4, 3, 7, 5), (4, 2, 3, 7, 5), (1, 2, 3, 7, 5)])
+def test_maps_come_back(tmp_path: Path, shape: tuple[int, ...], suffix: str) -> None:
+    maps = torch.from_numpy(random_complex(shape))
+    path = tmp_path / f"some.name{suffix}"
+    write_maps(path, maps, {"kernel_width": 6})
+    assert torch.equal(read_maps(path, (shape[0], *shape[-3:])), maps)
+    if suffix == ".h5":
+        with h5py.File(path) as file:
+            assert file.attrs["kernel_width"] == 6
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_one_slice_needs_no_slice_axis(tmp_path: Path) -> None:
+    maps = random_complex((3, 7, 5))
+    with h5py.File(tmp_path / "maps.h5", "w") as file:
+        file["maps"] = maps
+    assert torch.equal(read_maps(tmp_path / "maps.h5", (1, 3, 7, 5)), torch.from_numpy(maps)[None])
+    write_cfl(tmp_path / "maps", np.moveaxis(maps, 0, -1)[:, :, None])
+    for name in ("maps", "maps.cfl", "maps.hdr"):
+        assert torch.equal(read_maps(tmp_path / name, (1, 3, 7, 5)), torch.from_numpy(maps)[None])
+
+
+@pytest.mark.skipif(shutil.which("bart") is None, reason="needs BART (Debian package bart)")
+def test_bart_reads_and_writes_the_same_axes(tmp_path: Path) -> None:
+    array = random_complex((6, 5, 1, 3))
+    write_cfl(tmp_path / "a", array)
+    subprocess.run(["bart", "transpose", "0", "1", "a", "b"], cwd=tmp_path, check=True, capture_output=True)
+    assert np.array_equal(read_cfl(tmp_path / "b").reshape(5, 6, 1, 3), array.swapaxes(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"maps": np.zeros((2, 3, 4, 4), np.complex64)}, "maps: expected sensitivity maps, got nothing but zeros"),
+        ({"maps": np.full((2, 3, 4, 4), np.nan, np.complex64)}, "maps: expected finite numbers"),
+        ({"maps": np.ones((2, 3, 4, 5), np.complex64)}, r"maps: expected \(2, 3, 4, 4\)"),
+        ({"maps": np.ones((3, 4, 4), np.complex64)}, r"maps: expected \(2, 3, 4, 4\)"),
+        ({"maps": np.ones((4, 4), np.complex64)}, r"maps: expected \(2, 3, 4, 4\)"),
+        ({"maps": np.ones((2, 3, 4, 4), np.float32)}, "maps: expected a complex dataset"),
+        ({"kspace": np.ones((2, 3, 4, 4), np.complex64)}, "maps: expected a complex dataset .*, got kspace"),
+    ],
+)
+def test_bad_maps_are_one_clear_line(tmp_path: Path, content: dict[str, np.ndarray], message: str) -> None:
+    path = tmp_path / "maps.h5"
+    with h5py.File(path, "w") as file:
+        for name, value in content.items():
+            file[name] = value
+    with pytest.raises(InputError, match=message) as caught:
+        read_maps(path, (2, 3, 4, 4))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_damaged_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read it"):
+        read_maps(tmp_path / "none.h5", (1, 1, 1, 1))
+    (tmp_path / "text.h5").write_text("no HDF5")
+    with pytest.raises(InputError, match="cannot read it"):
+        read_maps(tmp_path / "text.h5", (1, 1, 1, 1))
+    with pytest.raises(InputError, match="expected a BART header"):
+        read_maps(tmp_path / "none.cfl", (1, 1, 1, 1))
+    write_cfl(tmp_path / "short", random_complex((4, 4)))
+    with (tmp_path / "short.cfl").open("r+b") as file:
+        file.truncate(100)
+    with pytest.raises(InputError, match=r"short.cfl: expected 128 bytes .* got 100"):
+        read_cfl(tmp_path / "short")
+    (tmp_path / "short.hdr").write_text("# Something\n4 4\n")
+    with pytest.raises(InputError, match="expected a line '# Dimensions'"):
+        read_cfl(tmp_path / "short")
+    with pytest.raises(InputError, match=r"expected a name that ends in \.h5 or \.cfl"):
+        write_maps(tmp_path / "maps.npy", torch.ones(1, 1, 2, 2, dtype=torch.complex64))
+    with pytest.raises(InputError, match="cannot be written"):
+        write_maps(tmp_path / "no" / "maps.h5", torch.ones(1, 1, 2, 2, dtype=torch.complex64))
