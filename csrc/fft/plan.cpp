@@ -16,11 +16,13 @@ constexpr double kPi = 3.14159265358979323846;
 
 struct Owner {
     Plan plan{};
-    std::vector<int> input, output;
+    std::vector<int> input, output, visit;
     std::vector<Complex<float>> twiddles, roots, chirp, spectrum;
 };
 
-Complex<float> unit(double angle) { return {static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))}; }
+Complex<float> unit(double angle) {
+    return {static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))};
+}
 
 bool is_prime(int n) {
     for (int d = 2; d * d <= n; ++d) {
@@ -180,11 +182,16 @@ std::unique_ptr<Owner> build(int n) {
     if (radices.size() == 1) radices.insert(radices.begin(), 1);
     lay_out(*owner, radices, 0, n, owner->input, owner->output);
     if (!has_butterfly(radices.back()) && radices.back() > kLargestDensePrime) add_bluestein(*owner, radices.back());
+    const Stage& first = owner->plan.stages[0];
+    for (int j = 0; j < first.span; ++j) {
+        for (int q = 0; q < first.radix; ++q) owner->visit.push_back(owner->input[q * first.span + j]);
+    }
     Plan& plan = owner->plan;
     plan.n = n;
     plan.stage_count = static_cast<int>(radices.size());
     plan.input = owner->input.data();
     plan.output = owner->output.data();
+    plan.visit = owner->visit.data();
     plan.twiddles = owner->twiddles.data();
     plan.roots = owner->roots.data();
     plan.chirp = owner->chirp.data();
@@ -195,7 +202,8 @@ std::unique_ptr<Owner> build(int n) {
 }  // namespace
 
 const Plan& plan_for(int n) {
-    // Recursive: Bluestein's plan asks for its inner one. Never freed: threads may still use plans while a process ends.
+    // Recursive: Bluestein's plan asks for its inner one. Never freed: threads may still use plans while a process
+    // ends.
     static auto* lock = new std::recursive_mutex;
     static auto* plans = new std::map<int, std::unique_ptr<Owner>>;
     const std::lock_guard<std::recursive_mutex> guard(*lock);
