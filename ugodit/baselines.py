@@ -1,4 +1,4 @@
-"""Reconstructions to compare with: zero filling, and sigpy's L1-wavelet and total variation.
+"""Reconstructions to compare with: zero filling, CG-SENSE, and sigpy's L1-wavelet and total variation.
 
 k-space and maps are complex64 (C, H, W), unmeasured samples zero; masks bool (W,) or (H, W); images complex64 (H, W) on
 the full field of view. Weights are relative to the largest magnitude of the zero-filled image, so that one grid of them
@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from ugodit.operators.sense import SenseOperator
 
 
 def zero_filled(kspace: Tensor, maps: Tensor) -> Tensor:
@@ -39,6 +41,12 @@ def total_variation(kspace: Tensor, maps: Tensor, mask: Tensor, weight: float, *
     # Periodic differences along two axes have a squared norm of 8, with the operator's 1 that is 9 = 1 / (tau sigma).
     # The image has maximum 1 and its dual, clipped at the weight, is far smaller: hence the larger primal step.
     return _solve(TotalVariationRecon, kspace, maps, mask, weight, max_iter=iterations, tau=2.0, sigma=1 / 18)
+
+
+def cg_sense(operator: SenseOperator, *, iterations: int = 30, mu: float = 0.0) -> Tensor:
+    """CG-SENSE (Pruessmann et al., MRM 2001) from an empty image, on the operator's lines: real (B, 2, H, W)."""
+    adjoint = operator.initial()
+    return operator.solve(adjoint, torch.zeros_like(adjoint), mu, iterations)[0]
 
 
 class Best(NamedTuple):

@@ -1,0 +1,205 @@
+"""The command as its users call it: files in, files out, and one line for what is wrong."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from command_files import quick_config, write_scan
+from helpers import random_complex
+from scans import line_mask
+
+from ugodit import reconstruct, train
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    status = reconstruct.main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_without_a_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = write_scan(tmp_path / "a.h5")
+    out = tmp_path / "out"
+    status, text, log = run(capsys, scan, "--out", out, "--config", quick_config(tmp_path), "--seed", "3")
+    assert status == 0, log
+    assert "no --prior" in log
+    assert "CG-SENSE" in text
+    with h5py.File(out / "a.h5") as file:
+        image = file["reconstruction"]
+        assert image.shape == (2, 40, 40)
+        assert image.dtype == np.float32
+        assert file["mask"].shape == (40,)
+        assert file.attrs["seed"] == 3
+        assert file.attrs["version"]
+        settings = json.loads(file.attrs["settings"])
+        assert settings["fit"]["steps"] == 3
+        assert settings["mask"]["kind"] == "equispaced"
+    assert (out / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert not [path for path in out.rglob("*") if "tmp" in path.name]
+
+
+def test_reconstruction_is_in_the_units_of_the_scan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Twice-sampled lines and a few steps: close to the target, whatever the scanner's unit.
+    results = []
+    for name, unit in (("a", 1.0), ("b", 1e-14)):
+        scan = write_scan(tmp_path / f"{name}.h5", slices=1)
+        with h5py.File(scan, "r+") as file:
+            for dataset in ("kspace", "reconstruction_rss"):
+                file[dataset][...] = file[dataset][()] * unit
+        words = ("--config", quick_config(tmp_path), "--json", "--acceleration", 2)
+        status, text, log = run(capsys, scan, "--out", tmp_path / f"out_{name}", *words)
+        assert status == 0, log
+        ours = json.loads(text)[2]
+        assert ours["method"] == "ugodit"
+        results.append(ours["NMSE"])
+        with h5py.File(tmp_path / f"out_{name}" / f"{name}.h5") as file, h5py.File(scan) as truth:
+            expected, found = truth["reconstruction_rss"][0], file["reconstruction"][0]
+        inside = expected > 0.5 * expected.max()
+        ratio = np.median(found[inside] / expected[inside])
+        assert ratio == pytest.approx(1, abs=0.1)
+    assert results[0] == pytest.approx(results[1], rel=1e-2)
+
+
+def test_with_a_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("abc")]
+    config, prior = quick_config(tmp_path), tmp_path / "p.safetensors"
+    assert train.main([*map(str, scans[:2]), "--out", str(prior), "--config", str(config)]) == 0
+    for extra in ([], ["--unadapted"], ["--start", "1"], ["--start", "fresh"]):
+        out = tmp_path / ("out" + "".join(extra))
+        status, _, log = run(capsys, scans[2], "--prior", prior, "--out", out, "--config", config, *extra)
+        assert status == 0, log
+        with h5py.File(out / "c.h5") as file:
+            assert len(file.attrs["prior_hash"]) == 64
+            assert ("not adapted" in file.attrs["stopped"]) == ("--unadapted" in extra)
+
+
+def test_a_file_with_a_mask_is_taken_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mask = line_mask(40, 3, 10).numpy()
+    scan = write_scan(tmp_path / "a.h5", mask=mask, reconstruction_rss=None)
+    status, text, log = run(capsys, scan, "--out", tmp_path / "out", "--config", quick_config(tmp_path))
+    assert status == 0, log
+    assert "PSNR" not in text
+    with h5py.File(tmp_path / "out" / "a.h5") as file:
+        assert np.array_equal(file["mask"][()], mask)
+
+
+def test_what_is_done_is_skipped_and_maps_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = write_scan(tmp_path / "a.h5")
+    words = (scan, "--out", tmp_path / "out", "--config", quick_config(tmp_path))
+    assert run(capsys, *words)[0] == 0
+    maps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "maps").iterdir()}
+    assert len(maps) == 2
+    written = (tmp_path / "out" / "a.h5").stat().st_mtime_ns
+    status, _, log = run(capsys, *words)
+    assert status == 0
+    assert "skipped" in log
+    assert (tmp_path / "out" / "a.h5").stat().st_mtime_ns == written
+    assert run(capsys, *words, "--seed", 1)[0] == 0
+    assert (tmp_path / "out" / "a.h5").stat().st_mtime_ns > written
+    assert {path: path.stat().st_mtime_ns for path in maps} == maps
+
+
+def test_slices_and_batches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = write_scan(tmp_path / "a.h5", slices=4)
+    config = quick_config(tmp_path)
+    images = []
+    for out, batch in (("one", 1), ("two", 3)):
+        words = (scan, "--out", tmp_path / out, "--config", config, "--slices", "1:4", "--batch", batch)
+        status, _, log = run(capsys, *words)
+        assert status == 0, log
+        with h5py.File(tmp_path / out / "a.h5") as file:
+            assert file.attrs["slices"].tolist() == [1, 2, 3]
+            images.append(file["reconstruction"][()])
+    assert images[0].shape == images[1].shape == (3, 40, 40)
+
+
+@pytest.mark.parametrize(
+    ("datasets", "words", "message"),
+    [
+        ({"kspace": None}, [], "expected a dataset `kspace`"),
+        ({"kspace": random_complex((2, 40, 40))}, [], "single-coil"),
+        ({"kspace": np.full((1, 2, 40, 40), np.nan, np.complex64), "reconstruction_rss": None}, [], "NaN or Inf"),
+        ({"kspace": np.zeros((1, 2, 40, 40), np.complex64), "reconstruction_rss": None}, [], "every sample is zero"),
+        ({"mask": np.ones(7, bool)}, [], "mask: expected"),
+        ({}, ["--no-such-option"], "--no-such-option"),
+        ({}, ["--acceleration", "0.5"], "--acceleration"),
+        ({}, ["--center-fraction", "2"], "--center-fraction"),
+        ({}, ["--slices", "7:9"], "--slices: a has slices 0 to 1"),
+        ({}, ["--slices", "x"], "--slices: expected A:B"),
+        ({}, ["--device", "tpu"], "--device: expected auto"),
+        ({}, ["--threads", "0"], "--threads: expected 1 or more"),
+        ({}, ["--seed", "-1"], "--seed: expected 0 or more"),
+        ({}, ["--prior", "nowhere.safetensors"], "nowhere.safetensors"),
+        ({}, ["--config", "nowhere.toml"], "nowhere.toml"),
+        ({}, ["--batch", "0"], "--batch: expected 1 or more"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], datasets: dict[str, object], words: list[str], message: str
+) -> None:
+    scan = write_scan(tmp_path / "a.h5", **datasets)
+    defaults = [] if "--config" in words else ["--config", quick_config(tmp_path)]
+    status, text, log = run(capsys, scan, "--out", tmp_path / "out", *defaults, *words)
+    assert status == 2
+    assert text == ""
+    complaint = [line for line in log.splitlines() if "no --prior" not in line]
+    assert len(complaint) == 1
+    assert message in complaint[0]
+    assert not (tmp_path / "out" / "a.h5").exists()
+
+
+def test_a_truncated_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = write_scan(tmp_path / "a.h5")
+    scan.write_bytes(scan.read_bytes()[:3000])
+    status, _, log = run(capsys, scan, "--out", tmp_path / "out")
+    assert status == 2
+    assert "truncated" in log
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stepz = 3", "stepz: unknown option"),
+        ("preset = 'quick'", "preset: expected one of fast, balanced, paper"),
+        ("[alone]\nstepz = 3", "stepz: unknown option"),
+        ("[alone]\nsteps = 0", "steps: expected 1 or more"),
+        ("[network]\nchannels = [0]", "channels: expected"),
+        ("not toml", "not TOML"),
+        ("acceleration = 'four'", "acceleration"),
+    ],
+)
+def test_bad_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:
+    scan = write_scan(tmp_path / "a.h5")
+    status, _, log = run(capsys, scan, "--out", tmp_path / "out", "--config", quick_config(tmp_path, text))
+    assert status == 2
+    assert len(log.splitlines()) == 1
+    assert message in log
+
+
+def test_the_line_beats_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = write_scan(tmp_path / "a.h5", 1)
+    config = quick_config(tmp_path)
+    config.write_text("acceleration = 3\nmask = 'random'\n" + config.read_text())
+    assert run(capsys, scan, "--out", tmp_path / "out", "--config", config, "--mask", "magic")[0] == 0
+    with h5py.File(tmp_path / "out" / "a.h5") as file:
+        settings = json.loads(file.attrs["settings"])["mask"]
+    assert settings == {"kind": "magic", "acceleration": 3.0, "center_fraction": 0.2}
+
+
+def test_scans_of_the_same_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "other").mkdir()
+    scans = [write_scan(tmp_path / "a.h5", 1), write_scan(tmp_path / "other" / "a.h5", 1)]
+    status, _, log = run(capsys, *scans, "--out", tmp_path / "out")
+    assert status == 2
+    assert "a: given more than once" in log
+
+
+def test_the_scan_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = write_scan(tmp_path / "a.h5", 1)
+    before = scan.read_bytes()
+    status, _, log = run(capsys, scan, "--out", tmp_path, "--overwrite")
+    assert status == 2
+    assert "is the scan itself" in log
+    assert scan.read_bytes() == before

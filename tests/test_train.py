@@ -1,0 +1,35 @@
+"""The training command: what is in the file, and that nothing is left where it fails."""
+
+import json
+from pathlib import Path
+
+import pytest
+from command_files import quick_config, write_scan
+
+from ugodit import train
+from ugodit.prior import Prior
+
+
+def test_the_prior_has_a_decoder_a_slice_and_says_where_it_comes_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scans = [write_scan(tmp_path / "a.h5", 2), write_scan(tmp_path / "b.h5", 1, columns=36, seed=1)]
+    out = tmp_path / "p.safetensors"
+    words = [*map(str, scans), "--out", str(out), "--config", str(quick_config(tmp_path)), "--json"]
+    assert train.main(words) == 0
+    summary = json.loads(capsys.readouterr().out)
+    prior = Prior.load(out)
+    assert prior.decoders == summary["scans"] == 3
+    assert prior.hash == summary["hash"]
+    assert prior.training["steps"] == 3
+    assert [(s["name"], s["slice"]) for s in prior.provenance["scans"]] == [("a", 0), ("a", 1), ("b", 0)]
+    assert train.main([*words[:-1], "--seed", "0"]) == 0
+    assert Prior.load(out).hash == prior.hash
+
+
+@pytest.mark.parametrize("words", [["--out", "{}/nowhere/p.safetensors"], ["--out", "{}/p", "--preset", "huge"], []])
+def test_bad_options(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    scan = write_scan(tmp_path / "a.h5", 1)
+    assert train.main([str(scan), *(word.format(tmp_path) for word in words)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]

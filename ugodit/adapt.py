@@ -1,0 +1,84 @@
+"""One unseen scan: a model for it, with or without a prior, and the scale that the fit loop expects."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .config import FitConfig
+from .fit import Step, fit
+from .networks.config import NetworkConfig
+from .networks.group import GroupNet
+from .networks.unrolled import Unrolled
+from .operators.sense import SenseOperator
+from .presets import MODEL_FIELDS
+from .prior import Prior
+
+WarmStart = int | Literal["mean", "fresh"]
+
+
+def normalize(operator: SenseOperator) -> tuple[SenseOperator, float]:
+    """The operator with its measurements scaled so that the zero-filled image is of order one, and the scale.
+
+    Scanners' units differ by twelve orders of magnitude. Images of the scaled operator times the returned scale (the
+    99.5th percentile of the zero-filled magnitude inside the support) are images in the scan's own units.
+    """
+    magnitude = operator.initial().square().sum(1, keepdim=True).sqrt()
+    inside = magnitude[operator.support]
+    scale = float(torch.quantile(inside[: 1 << 24], 0.995)) if len(inside) else 0.0
+    if scale == 0:
+        raise ValueError("operator: the zero-filled image is empty; nothing was measured inside the maps' support")
+    return operator.scaled(1 / scale), scale
+
+
+def build_model(network: GroupNet, config: FitConfig, extra: Mapping[str, Tensor] | None = None) -> Unrolled:
+    """The network in the unrolled form that the configuration asks for; `extra` holds a prior's learned scalars."""
+    model = Unrolled(
+        network,
+        unrolls=config.unrolls,
+        mu=config.mu,
+        iterations=config.solve_iterations,
+        learn_mu=config.learn_mu,
+    )
+    if extra and "log_mu" in extra:
+        model.log_mu.data.copy_(extra["log_mu"])
+    return model
+
+
+def from_scratch(operator: SenseOperator, network: NetworkConfig, config: FitConfig) -> Unrolled:
+    """A model for the items of `operator` that knows nothing yet."""
+    return build_model(GroupNet(network, operator.shape[0], seed=config.seed), config).to(operator.device)
+
+
+def from_prior(
+    operator: SenseOperator, prior: Prior, config: FitConfig, start: WarmStart = "mean"
+) -> tuple[Unrolled, FitConfig]:
+    """A model with the prior's encoder, frozen, and decoders that start from the prior's.
+
+    Returns the model and `config` with the options that the prior's weights were learned for (MODEL_FIELDS).
+    """
+    trained = FitConfig.from_dict(prior.training)
+    config = dataclasses.replace(config, **{name: getattr(trained, name) for name in MODEL_FIELDS})
+    if config.unrolls:
+        config = dataclasses.replace(config, next_input="fixed", learn_input=False)
+    network = prior.build().warm_start(operator.shape[0], start, seed=config.seed).freeze_encoder()
+    return build_model(network, config, prior.extra).to(operator.device), config
+
+
+@torch.no_grad()
+def unadapted(operator: SenseOperator, model: Unrolled, config: FitConfig) -> Tensor:
+    """What the model makes of the scan as it is, (B, 2, H, W): a second or two instead of minutes."""
+    from .fit import first_input
+
+    start = first_input(operator, config, torch.Generator().manual_seed(config.seed))
+    image: Tensor = model(start, operator)
+    return image
+
+
+def adapt(operator: SenseOperator, model: Unrolled, config: FitConfig) -> Iterator[Step]:
+    """Fit the model's free parameters to the scans of `operator`; see `fit.fit`."""
+    return fit(model, [operator], config)

@@ -1,0 +1,118 @@
+"""From a volume's slice to the operator that the fit loop works on: undersample, calibrate, pack, scale."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from .adapt import normalize
+from .calibration import estimate_maps
+from .errors import InputError
+from .io.atomic import write_file
+from .io.fastmri import Volume
+from .operators.sense import SenseOperator
+from .sampling import cartesian_mask, poisson_disc_mask, undersample
+from .scan import Scan
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One slice, ready to be reconstructed."""
+
+    scan: Scan
+    """Undersampled, with its mask."""
+    operator: SenseOperator
+    """Measurements scaled to images of order one; rows cropped to the reported ones where the mask allows it."""
+    scale: float
+    """Images of the operator times this are in the scan's units."""
+
+    def magnitude(self, image: Tensor) -> np.ndarray:
+        """float32 (rows, columns): the reported part of |image|, for an image (1, 2, H, W), in the scan's units."""
+        magnitude = (image * self.operator.support).square().sum(1)[0].sqrt() * self.scale
+        rows, columns = self.scan.crop
+        top, left = (magnitude.shape[0] - rows) // 2, (magnitude.shape[1] - columns) // 2
+        return magnitude[top : top + rows, left : left + columns].cpu().numpy()
+
+
+def prepare(
+    volume: Volume, index: int, arguments: argparse.Namespace, device: torch.device, cache: Path | None
+) -> Prepared:
+    """Read slice `index`, undersample it if it is fully sampled, find its maps (kept in the folder `cache`)."""
+    return prepare_scan(undersampled(volume.scan(index), arguments), device, cache)
+
+
+def undersampled(scan: Scan, arguments: argparse.Namespace) -> Scan:
+    """The scan as it is if it has a mask, else undersampled as the options say."""
+    if scan.mask is not None:
+        return scan
+    rows, columns = scan.kspace.shape[-2:]
+    if arguments.mask == "poisson":
+        calibration = max(round(arguments.center_fraction * min(rows, columns)), 1)
+        mask = poisson_disc_mask((rows, columns), arguments.acceleration, calibration, arguments.seed)
+    else:
+        mask = cartesian_mask(
+            arguments.mask, columns, arguments.acceleration, arguments.center_fraction, arguments.seed
+        )
+    return undersample(scan, mask)
+
+
+def prepare_scan(scan: Scan, device: torch.device, cache: Path | None) -> Prepared:
+    """An undersampled scan with its operator."""
+    assert scan.mask is not None
+    maps = cached_maps(scan, cache)
+    rows = scan.crop[0] if scan.mask.ndim == 1 else None
+    # Scanners' units may be so small or large that squares leave single precision.
+    unit = float(scan.kspace.abs().max())
+    operator = SenseOperator.from_kspace(scan.kspace / unit, maps, scan.mask, rows=rows, device=device)
+    if not bool(operator.support.any()):
+        raise InputError(
+            f"{scan.name}, slice {scan.slice_index}: calibration found no coil sensitivity anywhere: the ACS lines are "
+            "noise; leave this slice out with --slices"
+        )
+    operator, scale = normalize(operator)
+    return Prepared(scan, operator, scale * unit)
+
+
+def cached_maps(scan: Scan, cache: Path | None, estimate: Callable[..., Tensor] = estimate_maps) -> Tensor:
+    """Sensitivity maps (C, H, W) of the full field of view, from the folder `cache` if they are there already.
+
+    The file's name holds a hash of the measurements and the mask, so a changed scan is never given old maps.
+    """
+    if cache is None:
+        return estimate(scan.kspace, None, mask=scan.mask)
+    assert scan.mask is not None
+    digest = hashlib.sha256(scan.kspace.contiguous().numpy().tobytes())
+    digest.update(scan.mask.numpy().tobytes())
+    path = cache / f"{scan.name}_slice{scan.slice_index:03d}_{digest.hexdigest()[:16]}.h5"
+    if path.exists():
+        try:
+            with h5py.File(path, "r") as file:
+                maps = torch.from_numpy(file["maps"][()])
+            if maps.shape == scan.kspace.shape and maps.dtype == torch.complex64:
+                return maps
+        except (OSError, KeyError):
+            pass  # Damaged: it is only a cache, and is written anew below.
+    maps = estimate(scan.kspace, None, mask=scan.mask)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{cache}: cannot be made a folder for sensitivity maps: {error.strerror}") from error
+    write_file(path, _hdf5(maps))
+    return maps
+
+
+def _hdf5(maps: Tensor) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file["maps"] = maps.numpy()
+    return buffer.getvalue()

@@ -1,0 +1,88 @@
+"""The named recipes behind `--preset`: which network, and how it is trained, adapted, or fitted without a prior."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from .config import FitConfig
+from .errors import InputError
+from .networks.config import NetworkConfig, reference_unet
+
+MODEL_FIELDS = (
+    "start",
+    "start_iterations",
+    "splitting",
+    "unrolls",
+    "mu",
+    "solve_iterations",
+)
+"""Options that a prior's weights were learned for: adaptation takes them from the prior, not from the preset."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One recipe."""
+
+    network: NetworkConfig
+    train: FitConfig
+    """Group training: every step visits all scans."""
+    adapt: FitConfig
+    """One scan, from a prior, encoder frozen."""
+    alone: FitConfig
+    """One scan, no prior."""
+
+
+_UNROLLED = FitConfig(
+    start="conjugate_gradient",
+    next_input="fixed",
+    splitting="random",
+    unrolls=2,
+    mu=0.05,
+    solve_iterations=6,
+    symmetries=True,
+    schedule="cosine",
+    learning_rate=1e-3,
+    average=0.95,
+)
+
+_PUBLISHED = FitConfig(
+    start="adjoint",
+    next_input="data_consistent",
+    loss="norm",
+    learning_rate=3e-4,
+    average=0.99,
+    input_noise=1e-5,
+    proximity=1e-3,
+)
+
+PRESETS: dict[str, Preset] = {
+    "fast": Preset(
+        network=NetworkConfig.unet(16, 3, activation="leaky_relu", output="residual"),
+        train=dataclasses.replace(_UNROLLED, steps=100),
+        adapt=dataclasses.replace(_UNROLLED, steps=60),
+        alone=dataclasses.replace(_UNROLLED, steps=200),
+    ),
+    "balanced": Preset(
+        network=NetworkConfig.unet(16, 3, activation="leaky_relu", output="residual"),
+        train=dataclasses.replace(_UNROLLED, steps=400),
+        adapt=dataclasses.replace(_UNROLLED, steps=300),
+        alone=dataclasses.replace(_UNROLLED, steps=600),
+    ),
+    "paper": Preset(
+        network=reference_unet(),
+        train=dataclasses.replace(_PUBLISHED, steps=5000),
+        adapt=dataclasses.replace(_PUBLISHED, steps=10000, learning_rate=4e-4, autoencoding=1e-3),
+        # aSeqDIP: nothing pre-trained, A^H y, the output fed back, an autoencoding term.
+        alone=dataclasses.replace(
+            _PUBLISHED, steps=10000, next_input="output", inner_steps=2, autoencoding=1.0, loss="square", proximity=0.0
+        ),
+    ),
+}
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name; InputError names the known ones."""
+    if name not in PRESETS:
+        raise InputError(f"--preset: expected one of {', '.join(PRESETS)}, got {name!r}")
+    return PRESETS[name]

@@ -1,0 +1,248 @@
+"""`python -m ugodit.reconstruct SCAN.h5... --out DIR`: undersampled multi-coil volumes to images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import ugodit
+
+from . import baselines, metrics, report
+from .adapt import WarmStart, adapt, from_prior, from_scratch, unadapted
+from .commands import Parser, run
+from .config import FitConfig
+from .errors import InputError
+from .io.fastmri import Volume, open_volume, read_attributes, write_reconstruction
+from .operators.sense import SenseOperator
+from .options import add_running_options, add_sampling_options, chosen_slices, device, parse
+from .preparation import Prepared, prepare
+from .presets import Preset
+from .prior import Prior
+from .progress import follow
+
+METHODS = ("zero filling", "CG-SENSE", "ugodit")
+
+
+@dataclass
+class _Result:
+    """What a volume's slices add up to."""
+
+    images: dict[str, list[np.ndarray]] = field(default_factory=lambda: {method: [] for method in METHODS})
+    seconds: list[float] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    masks: list[np.ndarray] = field(default_factory=list)
+    targets: list[np.ndarray] = field(default_factory=list)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    return run(_main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    arguments, preset = parse(_parser(), argv)
+    where = device(arguments.device)
+    if arguments.batch is not None and arguments.batch < 1:
+        raise InputError(f"--batch: expected 1 or more, got {arguments.batch}")
+    if arguments.unadapted and not arguments.prior:
+        raise InputError("--unadapted: needs a prior to use as it is; give one with --prior")
+    prior = Prior.load(arguments.prior) if arguments.prior else None
+    if prior is None and not arguments.json:
+        print(f"no --prior: fitting a network to each scan alone ({_alone_name(preset)})", file=sys.stderr)
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out: {arguments.out}: cannot be made a folder: {error.strerror}") from error
+    names = [Path(path).stem for path in arguments.scans]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{name}: given more than once; its reconstructions would overwrite each other")
+    rows = []
+    for path in arguments.scans:
+        with open_volume(path) as volume:
+            rows += _reconstruct(volume, arguments, preset, prior, where)
+    if arguments.json:
+        print(json.dumps(rows))
+    elif rows:
+        report.print_table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="ugodit reconstruct", description="Reconstruct undersampled multi-coil volumes.")
+    parser.add_argument("scans", nargs="+", type=Path, metavar="SCAN.h5", help="volumes in fastMRI's layout")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for NAME.h5 and NAME.png")
+    parser.add_argument("--prior", type=Path, metavar="P", help="a prior that `ugodit train` wrote")
+    parser.add_argument(
+        "--start", type=_warm_start, default="mean", help="the prior's decoder to start from: mean, fresh or its number"
+    )
+    parser.add_argument("--unadapted", action="store_true", help="use the prior as it is: seconds instead of minutes")
+    parser.add_argument("--batch", type=int, help="slices fitted together (default: 1 on a CPU, 8 on a GPU)")
+    parser.add_argument("--overwrite", action="store_true", help="do volumes again that are already done")
+    add_sampling_options(parser)
+    add_running_options(parser)
+    return parser
+
+
+def _warm_start(text: str) -> WarmStart:
+    if text == "mean":
+        return "mean"
+    if text == "fresh":
+        return "fresh"
+    if text.isdigit():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected mean, fresh or the number of a decoder, got {text!r}")
+
+
+def _reconstruct(
+    volume: Volume, arguments: argparse.Namespace, preset: Preset, prior: Prior | None, where: torch.device
+) -> list[dict[str, Any]]:
+    indices = chosen_slices(arguments.slices, volume.n_slices, volume.name)
+    settings = json.dumps(_settings(volume, arguments, preset, prior, indices), sort_keys=True)
+    out = arguments.out / f"{volume.name}.h5"
+    if out.exists() and out.resolve() == volume.path.resolve():
+        raise InputError(f"--out: {out} is the scan itself; choose another folder")
+    if out.exists() and not arguments.overwrite and read_attributes(out).get("settings") == settings:
+        print(f"{volume.name}: already done with these settings, skipped; --overwrite does it again", file=sys.stderr)
+        return []
+    batch = arguments.batch or (1 if where.type == "cpu" else 8)
+    result = _Result()
+    for first in range(0, len(indices), batch):
+        chunk = indices[first : first + batch]
+        slices = [prepare(volume, index, arguments, where, arguments.out / "maps") for index in chunk]
+        label = f"{volume.name} slice {chunk[0]}" + (f" to {chunk[-1]}" if len(chunk) > 1 else "")
+        _reconstruct_together(slices, arguments, preset, prior, label, result)
+    return _write(volume, out, settings, indices, result, prior)
+
+
+def _reconstruct_together(
+    slices: list[Prepared],
+    arguments: argparse.Namespace,
+    preset: Preset,
+    prior: Prior | None,
+    label: str,
+    result: _Result,
+) -> None:
+    operator = SenseOperator.stack([prepared.operator for prepared in slices])
+    if prior is None:
+        config = preset.alone
+        model = from_scratch(operator, preset.network, config)
+    else:
+        model, config = from_prior(operator, prior, preset.adapt, arguments.start)
+    if arguments.unadapted and prior is not None:
+        images, seconds, stopped = _timed(lambda: unadapted(operator, model, config))
+    else:
+        images, seconds, stopped = _fit(operator, model, config, label, arguments.json)
+    ours = dict(zip(METHODS, (operator.initial(), baselines.cg_sense(operator), images), strict=True))
+    for item, prepared in enumerate(slices):
+        for method, image in ours.items():
+            result.images[method].append(prepared.magnitude(image[item : item + 1]))
+        result.seconds.append(seconds / len(slices))
+        result.stopped.append(stopped)
+        assert prepared.scan.mask is not None
+        result.masks.append(prepared.scan.mask.numpy())
+        if prepared.scan.target is not None:
+            result.targets.append(prepared.scan.target.numpy())
+
+
+def _timed(compute: Any) -> tuple[Tensor, float, str]:
+    import time
+
+    began = time.perf_counter()
+    image = compute()
+    return image, time.perf_counter() - began, "not adapted"
+
+
+def _fit(operator: SenseOperator, model: Any, config: FitConfig, label: str, quiet: bool) -> tuple[Tensor, float, str]:
+    for step in follow(adapt(operator, model, config), config.steps, label, quiet=quiet):
+        if step.stopped:
+            return step.averages()[0], step.seconds, step.stopped
+    raise AssertionError("a fit ends with a step that says why")
+
+
+def _write(
+    volume: Volume, out: Path, settings: str, indices: range, result: _Result, prior: Prior | None
+) -> list[dict[str, Any]]:
+    images = {method: np.stack(slices) for method, slices in result.images.items()}
+    mask = np.stack(result.masks)
+    if (mask == mask[0]).all():
+        mask = mask[0]
+    attributes = {
+        "settings": settings,
+        "seed": json.loads(settings)["seed"],
+        "version": ugodit.__version__,
+        "prior_hash": prior.hash if prior else None,
+        "method": "ugodit",
+        "slices": np.asarray(list(indices)),
+        "seconds_per_slice": np.asarray(result.seconds),
+        "stopped": result.stopped,
+    }
+    write_reconstruction(out, images["ugodit"], mask=mask, attributes=attributes)
+    targets = np.stack(result.targets) if len(result.targets) == len(indices) else None
+    middle = len(indices) // 2
+    report.comparison_picture(
+        out.with_suffix(".png"),
+        {method: stack[middle] for method, stack in images.items()},
+        None if targets is None else targets[middle],
+        maximum=None if targets is None else float(targets.max()),
+    )
+    if targets is None:
+        return []
+    return [
+        {
+            "volume": volume.name,
+            "method": method,
+            "PSNR": metrics.psnr(targets, stack),
+            "SSIM": metrics.ssim(targets, stack),
+            "NMSE": metrics.nmse(targets, stack),
+            "seconds a slice": float(np.mean(result.seconds)) if method == "ugodit" else None,
+        }
+        for method, stack in images.items()
+    ]
+
+
+def _settings(
+    volume: Volume, arguments: argparse.Namespace, preset: Preset, prior: Prior | None, indices: range
+) -> dict[str, Any]:
+    """Everything that the images depend on, as plain values."""
+    settings: dict[str, Any] = {
+        "seed": arguments.seed,
+        "preset": arguments.preset,
+        "slices": [indices.start, indices.stop],
+        "prior": prior.hash if prior else None,
+        "fit": (preset.adapt if prior else preset.alone).to_dict(),
+    }
+    if prior is None:
+        settings["network"] = preset.network.to_dict()
+    else:
+        settings |= {"start": arguments.start, "unadapted": arguments.unadapted}
+    if volume.mask is None:
+        settings["mask"] = {
+            "kind": arguments.mask,
+            "acceleration": arguments.acceleration,
+            "center_fraction": arguments.center_fraction,
+        }
+    return settings
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _alone_name(preset: Preset) -> str:
+    return "zero-shot splitting" if preset.alone.splitting == "random" else "aSeqDIP"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
