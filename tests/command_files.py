@@ -32,10 +32,17 @@ def quick_config(folder: Path, text: str = QUICK) -> Path:
 
 
 def write_scan(
-    path: Path, slices: int = 2, rows: int = 40, columns: int = 40, seed: int = 0, **datasets: object
+    path: Path,
+    slices: int = 2,
+    rows: int = 40,
+    columns: int = 40,
+    seed: int = 0,
+    unit: float = 1.0,
+    **datasets: object,
 ) -> Path:
     """A fully sampled 4-coil volume of small smooth objects, in fastMRI's layout; `datasets` are added or replaced."""
     kspace = np.stack([small_scan(rows=rows, columns=columns, seed=10 * seed + s)[0].numpy() for s in range(slices)])
+    kspace = (unit * kspace).astype(np.complex64)
     rss = np.sqrt((np.abs(centred_ifft(kspace)) ** 2).sum(1)).astype(np.float32)
     contents = {
         "kspace": kspace,
