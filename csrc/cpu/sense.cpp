@@ -3,6 +3,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -113,8 +114,15 @@ void run(SenseCall& call, const Layout& layout, const float* weights, bool weigh
     if (layout.both) {
         run_plane(call, kernels, threads);
     } else {
-        const auto task = [&](int index) { (solve ? kernels.solve : kernels.rows)(call, index); };
-        parallel_for(call.items * layout.groups, threads, task);
+        // Runs of neighbours, since each task fetches the maps of the next one ahead of time.
+        const int tasks = call.items * layout.groups;
+        const int run = std::clamp(tasks / (threads * 8), 1, 8);
+        const auto chunk = [&](int index) {
+            for (int task = index * run; task < std::min(tasks, (index + 1) * run); ++task) {
+                (solve ? kernels.solve : kernels.rows)(call, task);
+            }
+        };
+        parallel_for((tasks + run - 1) / run, threads, chunk);
     }
     for (int item = 0; results != nullptr && item < call.items; ++item) {
         double total = 0;
