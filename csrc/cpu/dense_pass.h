@@ -65,7 +65,8 @@ UGODIT_INLINE void dense_product(const float* folded, int inputs, const Complex<
         const int left = outputs - done, chunks = (left + kPairs - 1) / kPairs, count = (left + chunks - 1) / chunks;
         const Complex<float>* rows[kPairs];
         for (int i = 0; i < count; ++i) rows[i] = roots + static_cast<std::ptrdiff_t>(output(done + i)) * half;
-        const auto emit_one = [&](int i, Value even, Value odd) UGODIT_LAMBDA { emit(done + i, output(done + i), even, odd); };
+        const auto emit_one = [&](int i, Value even, Value odd)
+                                  UGODIT_LAMBDA { emit(done + i, output(done + i), even, odd); };
         switch (count) {
             case 1:
                 dense_pairs<1, Inverse>(folded, inputs, rows, index, emit_one);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "cpu/bindings.h"
@@ -208,6 +209,18 @@ void select(const std::string& name) {
     throw py::value_error("variant: expected one of variants(), got " + name);
 }
 
+double multiply_adds(int rounds, int threads) {
+    const py::gil_scoped_release release;
+    const SenseKernels& kernels = kernels_for(selected_variant());
+    std::vector<double> operations(threads);
+    const auto task = [&](int index) {
+        float result;
+        operations[index] = kernels.multiply_adds(rounds, &result);
+    };
+    parallel_for(threads, threads, task);
+    return std::accumulate(operations.begin(), operations.end(), 0.0);
+}
+
 std::vector<int> radices(int n) {
     const fft::Plan& plan = fft::plan_for(n);
     std::vector<int> result;
@@ -228,6 +241,7 @@ void bind_sense(py::module_& module) {
     module.def("variants", &variants);
     module.def("selected_variant", [] { return kVariantNames[static_cast<int>(selected_variant())]; });
     module.def("select_variant", &select);
+    module.def("multiply_adds", &multiply_adds);
     module.def("radices", &radices);
 }
 

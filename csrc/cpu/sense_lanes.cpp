@@ -35,8 +35,9 @@ void apply_maps_radix(const Plan& plan, const float* maps, const float* image, f
         const Complex<float>* twiddle = column_twiddles(plan, stage, j);
         const auto load = [&](int q) UGODIT_LAMBDA { return load_mapped<Rows>(maps, image, j * Radix + q); };
         if (twiddle == nullptr) {
-            fft::butterfly<Radix, false>(
-                load, [&](int q, Value value) UGODIT_LAMBDA { store_value(value, work + (q * span + j) * kValue, kApart); });
+            fft::butterfly<Radix, false>(load, [&](int q, Value value) UGODIT_LAMBDA {
+                store_value(value, work + (q * span + j) * kValue, kApart);
+            });
         } else {
             fft::butterfly<Radix, false>(load, [&](int q, Value value) UGODIT_LAMBDA {
                 store_value(twiddled<false>(value, twiddle, q), work + (q * span + j) * kValue, kApart);
@@ -74,7 +75,9 @@ void sum_coils_radix(const Plan& plan, const float* maps, const float* next, con
                 prefetch_value(next + static_cast<std::ptrdiff_t>(j * Radix + q) * kPackedValue);
         }
         fft::butterfly<Radix, true>(
-            [&](int q) UGODIT_LAMBDA { return twiddled<true>(load_value(work + (q * span + j) * kValue, kApart), twiddle, q); },
+            [&](int q) UGODIT_LAMBDA {
+                return twiddled<true>(load_value(work + (q * span + j) * kValue, kApart), twiddle, q);
+            },
             [&](int q, Value value) UGODIT_LAMBDA {
                 const Value map =
                     load_value(maps + static_cast<std::ptrdiff_t>(j * Radix + q) * kPackedValue, kPackedApart);
@@ -95,7 +98,9 @@ void sum_coils_dense(const Plan& plan, const float* maps, const float* work, flo
         const Complex<float>* twiddle = column_twiddles(plan, stage, j);
         dense_dft<true>(
             radix, plan.roots + stage.roots, scratch,
-            [&](int q) UGODIT_LAMBDA { return twiddled<true>(load_value(work + (q * span + j) * kValue, kApart), twiddle, q); },
+            [&](int q) UGODIT_LAMBDA {
+                return twiddled<true>(load_value(work + (q * span + j) * kValue, kApart), twiddle, q);
+            },
             [&](int q, Value value) UGODIT_LAMBDA {
                 const int visit = j * radix + q;
                 const Value map = load_value(maps + static_cast<std::ptrdiff_t>(visit) * kPackedValue, kPackedApart);
@@ -191,7 +196,8 @@ void stage_dense(const Plan& plan, const Stage& stage, int base, WorkData data, 
                 const Value value = data.load(place(q));
                 return Inverse ? twiddled<true>(value, twiddle, q) : value;
             },
-            [&](int q, Value value) UGODIT_LAMBDA { data.store(place(q), Inverse ? value : twiddled<false>(value, twiddle, q)); });
+            [&](int q, Value value)
+                UGODIT_LAMBDA { data.store(place(q), Inverse ? value : twiddled<false>(value, twiddle, q)); });
     }
 }
 

@@ -65,8 +65,8 @@ void sense_rows(const SenseCall& call, int task) {
 }
 
 const SenseKernels& sense_kernels() {
-    static constexpr SenseKernels kernels{Vec::kWidth,   rows_scratch_floats, sense_rows,   solve_rows,
-                                          plane_forward, plane_columns,       plane_inverse};
+    static constexpr SenseKernels kernels{Vec::kWidth,   rows_scratch_floats, sense_rows,    solve_rows,
+                                          plane_forward, plane_columns,       plane_inverse, multiply_adds};
     return kernels;
 }
 
