@@ -167,7 +167,8 @@ def measure_residual(size: tuple[int, int, int], rounds: int = 15) -> dict[str, 
     loss, gradient = functions["ours"]()
     for name, function in functions.items():
         other_loss, other_gradient = function()
-        assert relative(loss.reshape(()), other_loss.reshape(())) < 1e-5, name
+        # Some of the others sum millions of squares in float32.
+        assert relative(loss.reshape(()), other_loss.reshape(())) < 1e-4, name
         assert relative(gradient, other_gradient) < 1e-5, name
     return interleaved(functions, rounds)
 
