@@ -65,7 +65,8 @@ UGODIT_INLINE void dense_product(const float* folded, int inputs, const Complex<
         const int left = outputs - done, chunks = (left + kPairs - 1) / kPairs, count = (left + chunks - 1) / chunks;
         const Complex<float>* rows[kPairs];
         for (int i = 0; i < count; ++i) rows[i] = roots + static_cast<std::ptrdiff_t>(output(done + i)) * half;
-        const auto emit_one = [&](int i, Value even, Value odd) { emit(done + i, output(done + i), even, odd); };
+        const auto emit_one = [&](int i, Value even, Value odd)
+                                  UGODIT_LAMBDA { emit(done + i, output(done + i), even, odd); };
         switch (count) {
             case 1:
                 dense_pairs<1, Inverse>(folded, inputs, rows, index, emit_one);
@@ -109,8 +110,8 @@ UGODIT_INLINE void dense_dft(int radix, const Complex<float>* roots, float* fold
     }
     store(0, sum);
     dense_product<Inverse>(
-        folded, half, roots, half, [](int j) { return j; }, half, [](int i) { return i; },
-        [&](int, int k, Value even, Value odd) {
+        folded, half, roots, half, [](int j) UGODIT_LAMBDA { return j; }, half, [](int i) UGODIT_LAMBDA { return i; },
+        [&](int, int k, Value even, Value odd) UGODIT_LAMBDA {
             const Value middle = first + even;
             store(k + 1, middle + odd);
             store(radix - k - 1, middle - odd);
