@@ -4,6 +4,7 @@ import math
 import shutil
 import subprocess
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,7 @@ import pytest
 import torch
 from helpers import centred_fft, data_folder
 
+from ugodit import _cpu
 from ugodit.calibration import estimate_maps, estimate_maps_and_eigenvalues, low_resolution_maps, maps_from_block
 from ugodit.calibration.espirit import image_operator, row_space
 from ugodit.calibration.region import calibration_data, sampled_run
@@ -20,7 +22,6 @@ from ugodit.io.cfl import read_cfl, write_cfl
 from ugodit.kernels.calibration import espirit_maps_
 
 SCANS = ["brain_eye_level_8ch_256x256", "brain_t1_a_8ch_230x180", "brain_t1_b_8ch_230x180", "brain_lowres_16ch_96x96"]
-VARIANTS = ["baseline", "avx2", "avx512"]
 
 
 def smooth_coils(coils: int, height: int, width: int) -> np.ndarray:
@@ -72,16 +73,15 @@ def random_correlations(coils: int, kernels: int, width: int = 6) -> torch.Tenso
     return image_operator(rows, coils, width)
 
 
-def run_variant(name: str, *arguments: object, **options: object) -> None:
-    try:
-        espirit_maps_(*arguments, variant=name, **options)  # type: ignore[arg-type]
-    except ValueError as error:
-        if "this processor" in str(error):
-            pytest.skip(f"no {name} on this processor")
-        raise
+@pytest.fixture(params=_cpu.variants())
+def variant(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each instruction set's copy of the kernel that this processor can run."""
+    before = _cpu.selected_variant()
+    _cpu.select_variant(request.param)
+    yield request.param
+    _cpu.select_variant(before)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("coils", [1, 2, 3, 7, 8, 15, 16, 17, 32])
 def test_eigenpairs_agree_with_lapack(coils: int, variant: str) -> None:
     height, width, sets = 9, 21, min(coils, 2)  # 21 columns: full and partial vectors of 4, 8 and 16 lanes
@@ -89,7 +89,7 @@ def test_eigenpairs_agree_with_lapack(coils: int, variant: str) -> None:
     maps = torch.full((sets, coils, height, width), math.nan, dtype=torch.complex64)
     eigenvalues = torch.full((sets, height, width), math.nan)
     reference = torch.randn(coils, dtype=torch.complex64)
-    run_variant(variant, maps, eigenvalues, correlations, reference, -1.0)
+    espirit_maps_(maps, eigenvalues, correlations, reference, -1.0)
     operator = exact_operator(correlations, height, width)
     exact = torch.linalg.eigvalsh(operator).flip(-1)
     for s in range(sets):
@@ -105,7 +105,6 @@ def test_eigenpairs_agree_with_lapack(coils: int, variant: str) -> None:
         assert projection.real.min() >= -5e-6
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
 def test_equal_eigenvalues_and_empty_operators(variant: str) -> None:
     """Where all eigenvalues coincide, or are zero, any vector will do, but nothing may overflow or divide by zero."""
     coils = 5
@@ -113,10 +112,10 @@ def test_equal_eigenvalues_and_empty_operators(variant: str) -> None:
         correlations = torch.zeros(3, 3, coils, coils, dtype=torch.complex128)
         correlations[1, 1] = level * torch.eye(coils)
         maps, eigenvalues = torch.empty(2, coils, 4, 5, dtype=torch.complex64), torch.empty(2, 4, 5)
-        run_variant(variant, maps, eigenvalues, correlations, torch.ones(coils, dtype=torch.complex64), -1.0)
+        espirit_maps_(maps, eigenvalues, correlations, torch.ones(coils, dtype=torch.complex64), -1.0)
         assert torch.isfinite(torch.view_as_real(maps)).all()
         assert (eigenvalues - level).abs().max() < 1e-6
-    run_variant(variant, maps, eigenvalues, correlations * 0, torch.ones(coils, dtype=torch.complex64), 0.5)
+    espirit_maps_(maps, eigenvalues, correlations * 0, torch.ones(coils, dtype=torch.complex64), 0.5)
     assert not maps.any()
 
 

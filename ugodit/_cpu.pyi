@@ -74,3 +74,22 @@ def select_variant(name: str, /) -> None:
 
 def radices(n: int, /) -> list[int]:
     """The chain of radices for transforms of length n."""
+
+def espirit_maps(
+    coils: int,
+    rows: int,
+    columns: int,
+    reach: int,
+    sets: int,
+    crop: float,
+    soft: bool,
+    threads: int,
+    correlations: int,
+    row_phases: int,
+    waves: int,
+    reference: int,
+    maps: int,
+    eigenvalues: int,
+    /,
+) -> None:
+    """Dominant eigenvectors of ESPIRiT's operator at every pixel; csrc/espirit/arguments.h describes the arrays."""
