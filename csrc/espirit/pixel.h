@@ -22,6 +22,12 @@
 #endif
 #endif
 
+#if defined(__CUDACC__)
+#define UGODIT_HOST_DEVICE __host__ __device__ __forceinline__
+#else
+#define UGODIT_HOST_DEVICE inline
+#endif
+
 namespace ugodit::espirit {
 
 template <class Target>
@@ -44,7 +50,7 @@ struct Pixel {
     };
 
     // Lanes of scratch space that a pixel needs; a Complex is two.
-    UGODIT_DEVICE static int scratch_lanes(int coils, int sets) {
+    UGODIT_HOST_DEVICE static int scratch_lanes(int coils, int sets) {
         return coils * (coils + 1) + coils * (6 + 2 * sets + 4);
     }
 
@@ -67,7 +73,7 @@ struct Pixel {
 
     // Column j of a packed lower triangle, to be indexed with rows i >= j.
     UGODIT_DEVICE static Complexes column(Complexes triangle, int coils, int j) {
-        return triangle + j * coils - j * (j + 1) / 2;
+        return triangle + (j * coils - j * (j + 1) / 2);
     }
 
     // matrix -= value x x^H

@@ -17,6 +17,7 @@ def espirit_maps_(
     crop: float,
     *,
     soft: bool = False,
+    blocks: tuple[int, int, bool] | None = None,
 ) -> None:
     """Fills maps and eigenvalues with the dominant eigenpairs of ESPIRiT's operator at every pixel.
 
@@ -24,7 +25,8 @@ def espirit_maps_(
     correlations: complex (2 R + 1, 2 R + 1, C, C): the operator's Fourier coefficients, csrc/espirit/arguments.h.
     reference: complex (C,): the maps' projection on it is real and positive. crop: where the eigenvalue is not above
     it the maps are 0; soft: the smooth weights of BART's ecalib -S instead. The result does not depend on the number of
-    threads (torch.get_num_threads()).
+    threads (torch.get_num_threads()). blocks: for tests, the GPU's kernel on the host instead, with (blocks, threads a
+    block, whether they take their turns backwards).
     """
     sets, coils, rows, columns = maps.shape
     terms = correlations.shape[0]
@@ -50,22 +52,13 @@ def espirit_maps_(
         torch.view_as_real(_waves(columns, terms)[:, terms // 2 + 1 :]).permute(1, 2, 0).float().contiguous()
     )
     reference = reference.to(torch.complex64).resolve_conj().contiguous()
-    _cpu.espirit_maps(
-        coils,
-        rows,
-        columns,
-        terms // 2,
-        sets,
-        crop,
-        soft,
-        torch.get_num_threads(),
-        packed.data_ptr(),
-        row_phases.data_ptr(),
-        cosines_sines.data_ptr(),
-        reference.data_ptr(),
-        maps.data_ptr(),
-        eigenvalues.data_ptr(),
-    )
+    problem = (coils, rows, columns, terms // 2, sets, crop, soft)
+    arrays = [x.data_ptr() for x in (packed, row_phases, cosines_sines, reference, maps, eigenvalues)]
+    if blocks is None:
+        _cpu.espirit_maps(*problem, torch.get_num_threads(), *arrays)
+    else:
+        count, threads, descending = blocks
+        _cpu.espirit_maps_by_blocks(count, threads, descending, *problem, *arrays)
 
 
 def _waves(length: int, terms: int) -> Tensor:
