@@ -16,8 +16,12 @@
 namespace ugodit::fft {
 
 // a b + c and c - a b. nvcc contracts these to one instruction; on the CPU only vectors matter.
-UGODIT_HD float madd(float a, float b, float c) { return a * b + c; }
-UGODIT_HD float nmadd(float a, float b, float c) { return c - a * b; }
+UGODIT_HD float madd(float a, float b, float c) {
+    return a * b + c;
+}
+UGODIT_HD float nmadd(float a, float b, float c) {
+    return c - a * b;
+}
 
 template <class T>
 struct Broadcast;
@@ -58,7 +62,8 @@ UGODIT_HD Complex<T> multiply_conjugate(Complex<T> a, Complex<T> b) {
     return {madd(a.im, b.im, a.re * b.re), nmadd(a.re, b.im, a.im * b.re)};
 }
 
-// a times the root of unity exp(-i angle) that `root` holds for a forward transform, or its conjugate for an inverse one.
+// a times the root of unity exp(-i angle) that `root` holds for a forward transform, or its conjugate for an inverse
+// one.
 template <bool Inverse, class T>
 UGODIT_HD Complex<T> rotate(Complex<T> a, Complex<float> root) {
     const Complex<T> b{Broadcast<T>::of(root.re), Broadcast<T>::of(root.im)};

@@ -16,11 +16,10 @@ UGODIT_HD void decimate(const Data& data, int first, int span, const Complex<flo
         butterfly<Radix, false>([&](int q) { return data.load(first + q * span); },
                                 [&](int q, auto value) { data.store(first + q * span, value); });
     } else {
-        butterfly<Radix, false>(
-            [&](int q) { return data.load(first + q * span); },
-            [&](int q, auto value) {
-                data.store(first + q * span, q == 0 ? value : rotate<false>(value, twiddle[q - 1]));
-            });
+        butterfly<Radix, false>([&](int q) { return data.load(first + q * span); },
+                                [&](int q, auto value) {
+                                    data.store(first + q * span, q == 0 ? value : rotate<false>(value, twiddle[q - 1]));
+                                });
     }
 }
 
@@ -43,7 +42,8 @@ UGODIT_HD void assemble(const Data& data, int first, int span, const Complex<flo
 // Output k of a DFT whose radix has no butterfly, straight from its inputs at first + q span: for a thread that owns
 // one output and writes it after a barrier, since the others still read the inputs. `roots` as in Plan.
 template <bool Inverse, class T, class Data>
-UGODIT_HD Complex<T> dense_output(const Data& data, int first, int span, int radix, int k, const Complex<float>* roots) {
+UGODIT_HD Complex<T> dense_output(const Data& data, int first, int span, int radix, int k,
+                                  const Complex<float>* roots) {
     const int half = (radix - 1) / 2;
     Complex<T> even = data.load(first);
     if (k == 0) {

@@ -17,11 +17,13 @@ constexpr double kPi = 3.14159265358979323846;
 
 struct Owner {
     Plan plan{};
-    std::vector<int> input, output;
+    std::vector<int> input, output, visit;
     std::vector<Complex<float>> twiddles, roots, chirp, spectrum;
 };
 
-Complex<float> unit(double angle) { return {static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))}; }
+Complex<float> unit(double angle) {
+    return {static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))};
+}
 
 bool is_prime(int n) {
     for (int d = 2; d * d <= n; ++d) {
@@ -95,7 +97,9 @@ void lay_out(Owner& owner, const Machine& machine, const std::vector<int>& radic
     const int radix = radices[level], span = n / radix;
     stage = {radix, span, -1, -1};
     std::vector<int> inner_input{0}, inner_output{0};
-    if (span > 1) lay_out(owner, machine, radices, level + 1, span, inner_input, inner_output);
+    if (level + 1 < radices.size()) {
+        lay_out(owner, machine, radices, level + 1, span, inner_input, inner_output);
+    }
     const bool coprime = std::gcd(radix, span) == 1;
     input.resize(n);
     output.resize(n);
@@ -186,11 +190,16 @@ std::unique_ptr<Owner> build(int n, const Machine& machine) {
     lay_out(*owner, machine, radices, 0, n, owner->input, owner->output);
     const int last = radices.back();
     if (!machine.has_butterfly(last) && last > machine.largest_dense_prime) add_bluestein(*owner, machine, last);
+    const Stage& first = owner->plan.stages[0];
+    for (int j = 0; j < first.span; ++j) {
+        for (int q = 0; q < first.radix; ++q) owner->visit.push_back(owner->input[q * first.span + j]);
+    }
     Plan& plan = owner->plan;
     plan.n = n;
     plan.stage_count = static_cast<int>(radices.size());
     plan.input = owner->input.data();
     plan.output = owner->output.data();
+    plan.visit = owner->visit.data();
     plan.twiddles = owner->twiddles.data();
     plan.roots = owner->roots.data();
     plan.chirp = owner->chirp.data();
@@ -203,7 +212,8 @@ std::unique_ptr<Owner> build(int n, const Machine& machine) {
 const Machine kProcessor{processor_has_butterfly, stage_cost, rotation_cost, 6, kLargestDensePrime};
 
 const Plan& plan_for(int n, const Machine& machine) {
-    // Recursive: Bluestein's plan asks for its inner one. Never freed: threads may still use plans while a process ends.
+    // Recursive: Bluestein's plan asks for its inner one. Never freed: threads may still use plans while a process
+    // ends.
     static auto* lock = new std::recursive_mutex;
     static auto* plans = new std::map<std::pair<const Machine*, int>, std::unique_ptr<Owner>>;
     const std::lock_guard<std::recursive_mutex> guard(*lock);

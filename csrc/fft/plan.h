@@ -4,10 +4,11 @@
 // after them; the inverse passes, run backwards, take frequencies from there and leave samples where they were.
 // Nothing is ever reordered: whoever fills, masks or empties the positions looks its index up.
 //
-// Stage s splits every block of radix * span positions into `radix` blocks of `span`. Forward (decimation in frequency):
-// for each column j < span, a DFT over the positions base + q span + j, q < radix, then a twiddle that depends on
-// (q, j); the stages after it then work inside each block of `span`. The last stage has span 1. Where radix and span are
-// coprime the block is indexed as Good and Thomas did (sample = q span + j radix mod radix span) and needs no twiddle.
+// Stage s splits every block of radix * span positions into `radix` blocks of `span`. Forward (decimation in
+// frequency): for each column j < span, a DFT over the positions base + q span + j, q < radix, then a twiddle that
+// depends on (q, j); the stages after it then work inside each block of `span`. The last stage has span 1. Where radix
+// and span are coprime the block is indexed as Good and Thomas did (sample = q span + j radix mod radix span) and needs
+// no twiddle.
 //
 // Plain data, so that a CUDA kernel can use it after its tables have been copied to the device.
 #pragma once
@@ -41,8 +42,9 @@ struct Plan {
     int n;
     int stage_count;
     Stage stages[kMaxStages];
-    const int* input;                // [n]
-    const int* output;               // [n]
+    const int* input;   // [n]
+    const int* output;  // [n]
+    const int* visit;   // [n] the samples in the order the first pass reads them: column by column, [span][radix]
     const Complex<float>* twiddles;  // forward
     // For a stage without butterfly, radix = 2 J + 1: [J][J] values (cos, sin)(2 pi (k + 1) (j + 1) / radix).
     const Complex<float>* roots;

@@ -1,0 +1,9 @@
+"""Fused SENSE kernels: the only importer of the compiled modules. reference.py holds the same in plain torch."""
+
+from ugodit.kernels.ops import pack_kspace, pack_maps, sense_adjoint, sense_forward, sense_residual, sense_solve
+
+from ugodit.kernels import _cpu_ops  # isort: skip  # registers the CPU's implementations of the ops just defined
+
+__all__ = ["pack_kspace", "pack_maps", "sense_adjoint", "sense_forward", "sense_residual", "sense_solve"]
+
+del _cpu_ops

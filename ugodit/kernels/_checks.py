@@ -1,0 +1,88 @@
+"""Checks of kernel arguments, shared by the devices: each names the parameter, what was expected and what was given."""
+
+import torch
+from torch import Tensor
+
+
+def tensor(name: str, value: object, dtype: torch.dtype) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a {dtype} tensor, got {type(value).__name__}")
+    if value.dtype != dtype:
+        raise TypeError(f"{name}: expected dtype {dtype}, got {value.dtype}")
+
+
+def floats(device_of: str, **values: object) -> None:
+    """Checks that all are float32 tensors on the device of the one named `device_of`."""
+    for name, value in values.items():
+        tensor(name, value, torch.float32)
+    device = values[device_of].device  # type: ignore[attr-defined]
+    for name, value in values.items():
+        if value.device != device:  # type: ignore[attr-defined]
+            raise ValueError(f"{name}: expected device {device}, as of {device_of}, got {value.device}")  # type: ignore[attr-defined]
+
+
+def image(name: str, value: Tensor) -> tuple[int, int, int]:
+    """Checks (B, 2, H, W) float32 and returns B, H, W."""
+    tensor(name, value, torch.float32)
+    shape = value.shape
+    if len(shape) != 4 or shape[1] != 2 or shape.numel() == 0:
+        raise ValueError(f"{name}: expected shape (B, 2, H, W), none of them 0, got {tuple(shape)}")
+    return shape[0], shape[2], shape[3]
+
+
+def coils(value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"coils: expected an int, got {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"coils: expected at least 1, got {value}")
+
+
+def weights(value: Tensor, batch: int, height: int, width: int) -> bool:
+    """Checks the weights; True if they vary along both axes."""
+    tensor("weights", value, torch.float32)
+    shape = tuple(value.shape)
+    if shape not in ((1, width), (batch, width), (1, height, width), (batch, height, width)):
+        raise ValueError(
+            f"weights: expected shape ({batch} or 1, {width}) for a mask along the width or "
+            f"({batch} or 1, {height}, {width}) for one along both axes, got {shape}"
+        )
+    return len(shape) == 3
+
+
+def packed(name: str, value: Tensor, batch: int, shape: tuple[int, ...]) -> None:
+    """Checks a packed array whose shape without the batch axis is `shape`."""
+    tensor(name, value, torch.float32)
+    given = tuple(value.shape)
+    if given[1:] != shape or given[0] not in (1, batch):
+        raise ValueError(
+            f"{name}: expected what pack_{name} makes of this image size, number of coils and kind of mask, "
+            f"({batch} or 1, {', '.join(map(str, shape))}), got {given}"
+        )
+
+
+def coil_array(name: str, value: object, dtype: torch.dtype = torch.complex64) -> tuple[int, int, int, int]:
+    """Checks a complex (B, C, H, W) array, or (B, C, H, W, 2) for float32, and returns B, C, H, W."""
+    tensor(name, value, dtype)
+    assert isinstance(value, Tensor)
+    shape = value.shape
+    real = dtype == torch.float32
+    if len(shape) != 4 + real or shape.numel() == 0 or (real and shape[4] != 2):
+        raise ValueError(f"{name}: expected shape (B, C, H, W{', 2' if real else ''}), none 0, got {tuple(shape)}")
+    return shape[0], shape[1], shape[2], shape[3]
+
+
+def masked_along(value: str) -> bool:
+    """True for masks along both axes."""
+    if value not in ("width", "both"):
+        raise ValueError(f'masked_along: expected "width" or "both", got {value!r}')
+    return value == "both"
+
+
+def solver(mu: Tensor, batch: int, iterations: int, tolerance: float) -> None:
+    tensor("mu", mu, torch.float32)
+    if mu.shape != (batch,):
+        raise ValueError(f"mu: expected shape ({batch},), one value an item, got {tuple(mu.shape)}")
+    if iterations < 0:
+        raise ValueError(f"iterations: expected at least 0, got {iterations}")
+    if not 0 <= tolerance < float("inf"):
+        raise ValueError(f"tolerance: expected a finite value of at least 0, got {tolerance}")

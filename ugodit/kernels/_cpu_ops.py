@@ -1,0 +1,234 @@
+"""The kernels on the CPU: checks arguments, allocates outputs and hands raw pointers to ugodit._cpu.
+
+Packed layout: csrc/cpu/sense.h. What a module of this kind provides for its device: pack_maps, pack_kspace, and on
+import the implementations of the ugodit::sense_* ops for its dispatch key.
+"""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ugodit import _cpu
+from ugodit.kernels import _checks
+
+_LANES = 16
+
+
+@lru_cache(maxsize=256)
+def _maps_shape(coils: int, height: int, width: int, both: bool) -> tuple[int, ...]:
+    _, groups, blocks = _cpu.layout(coils, height, width, both)
+    return (groups, blocks, width, 2, _LANES)
+
+
+@lru_cache(maxsize=256)
+def _kspace_shape(coils: int, height: int, width: int, both: bool) -> tuple[int, ...]:
+    _, groups, blocks = _cpu.layout(coils, height, width, both)
+    return (blocks, width, height, 2, _LANES) if both else (groups, blocks, width, 2, _LANES)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """The same values, contiguous in memory and without lazy conjugation or negation."""
+    if tensor.is_conj():
+        tensor = tensor.resolve_conj()
+    if tensor.is_neg():
+        tensor = tensor.resolve_neg()
+    return tensor.contiguous()
+
+
+def pack_maps(maps: Tensor, both: bool) -> Tensor:
+    batch, coils, height, width = maps.shape
+    packed = torch.empty((batch, *_maps_shape(coils, height, width, both)), dtype=torch.float32)
+    maps = _plain(maps)
+    _cpu.pack_maps(batch, coils, height, width, both, torch.get_num_threads(), maps.data_ptr(), packed.data_ptr())
+    return packed
+
+
+def pack_kspace(kspace: Tensor, both: bool) -> Tensor:
+    batch, coils, height, width = kspace.shape
+    packed = torch.empty((batch, *_kspace_shape(coils, height, width, both)), dtype=torch.float32)
+    kspace = _plain(kspace)
+    _cpu.pack_kspace(batch, coils, height, width, both, torch.get_num_threads(), kspace.data_ptr(), packed.data_ptr())
+    return packed
+
+
+def _sense_residual(
+    image: Tensor, maps: Tensor, kspace: Tensor | None, weights: Tensor, coils: int
+) -> tuple[Tensor, Tensor]:
+    batch, height, width = _checks.image("image", image)
+    both = _checks.weights(weights, batch, height, width)
+    _checks.coils(coils)
+    _checks.packed("maps", maps, batch, _maps_shape(coils, height, width, both))
+    image, maps, weights = _plain(image), _plain(maps), _plain(weights)
+    if kspace is not None:
+        _checks.packed("kspace", kspace, batch, _kspace_shape(coils, height, width, both))
+        kspace = _plain(kspace)
+    loss = torch.empty(batch)
+    gradient = torch.empty((batch, 2, height, width))
+    _cpu.sense_residual(
+        batch,
+        coils,
+        height,
+        width,
+        both,
+        torch.get_num_threads(),
+        image.data_ptr(),
+        maps.data_ptr(),
+        maps.shape[0] == 1,
+        0 if kspace is None else kspace.data_ptr(),
+        kspace is not None and kspace.shape[0] == 1,
+        weights.data_ptr(),
+        weights.shape[0] == 1,
+        loss.data_ptr(),
+        gradient.data_ptr(),
+    )
+    return loss, gradient
+
+
+def _sense_forward(image: Tensor, maps: Tensor, weights: Tensor, coils: int) -> Tensor:
+    batch, height, width = _checks.image("image", image)
+    both = _checks.weights(weights, batch, height, width)
+    _checks.coils(coils)
+    _checks.packed("maps", maps, batch, _maps_shape(coils, height, width, both))
+    image, maps, weights = _plain(image), _plain(maps), _plain(weights)
+    threads = torch.get_num_threads()
+    packed = torch.empty((batch, *_kspace_shape(coils, height, width, both)))
+    _cpu.sense_forward(
+        batch,
+        coils,
+        height,
+        width,
+        both,
+        threads,
+        image.data_ptr(),
+        maps.data_ptr(),
+        maps.shape[0] == 1,
+        weights.data_ptr(),
+        weights.shape[0] == 1,
+        packed.data_ptr(),
+    )
+    measured = torch.empty((batch, coils, height, width, 2))
+    _cpu.unpack_kspace(batch, coils, height, width, both, threads, packed.data_ptr(), measured.data_ptr())
+    return measured
+
+
+def _sense_adjoint(kspace: Tensor, maps: Tensor, weights: Tensor, coils: int) -> Tensor:
+    batch, given, height, width = _checks.coil_array("kspace", kspace, torch.float32)
+    _checks.coils(coils)
+    if given != coils:
+        raise ValueError(f"kspace: expected {coils} coils, got {given}")
+    both = _checks.weights(weights, batch, height, width)
+    _checks.packed("maps", maps, batch, _maps_shape(coils, height, width, both))
+    packed = pack_kspace(torch.view_as_complex(_plain(kspace)), both)
+    maps, weights = _plain(maps), _plain(weights)
+    loss = torch.empty(batch)
+    image = torch.empty((batch, 2, height, width))
+    _cpu.sense_residual(
+        batch,
+        coils,
+        height,
+        width,
+        both,
+        torch.get_num_threads(),
+        0,  # no image: the k-space alone
+        maps.data_ptr(),
+        maps.shape[0] == 1,
+        packed.data_ptr(),
+        False,
+        weights.data_ptr(),
+        weights.shape[0] == 1,
+        loss.data_ptr(),
+        image.data_ptr(),
+    )
+    return image
+
+
+def _sense_solve(
+    rhs: Tensor,
+    start: Tensor,
+    maps: Tensor,
+    weights: Tensor,
+    mu: Tensor,
+    coils: int,
+    iterations: int,
+    tolerance: float,
+) -> tuple[Tensor, Tensor]:
+    batch, height, width = _checks.image("rhs", rhs)
+    if _checks.image("start", start) != (batch, height, width):
+        raise ValueError(f"start: expected the shape of rhs, {tuple(rhs.shape)}, got {tuple(start.shape)}")
+    both = _checks.weights(weights, batch, height, width)
+    _checks.coils(coils)
+    _checks.packed("maps", maps, batch, _maps_shape(coils, height, width, both))
+    _checks.solver(mu, batch, iterations, tolerance)
+    if both:
+        return _solve_items(rhs, start, maps, weights, mu, coils, iterations, tolerance)
+    rhs, start, maps, weights, mu = _plain(rhs), _plain(start), _plain(maps), _plain(weights), _plain(mu)
+    solution = torch.empty((batch, 2, height, width))
+    residual_norm = torch.empty(batch)
+    _cpu.sense_solve(
+        batch,
+        coils,
+        height,
+        width,
+        torch.get_num_threads(),
+        rhs.data_ptr(),
+        start.data_ptr(),
+        maps.data_ptr(),
+        maps.shape[0] == 1,
+        weights.data_ptr(),
+        weights.shape[0] == 1,
+        mu.data_ptr(),
+        iterations,
+        tolerance,
+        solution.data_ptr(),
+        residual_norm.data_ptr(),
+    )
+    return solution, residual_norm
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return torch.einsum("bchw,bchw->b", a, b)
+
+
+def _solve_items(
+    rhs: Tensor,
+    start: Tensor,
+    maps: Tensor,
+    weights: Tensor,
+    mu: Tensor,
+    coils: int,
+    iterations: int,
+    tolerance: float,
+) -> tuple[Tensor, Tensor]:
+    """Conjugate gradients over the normal operator where rows are not independent; each item stops by itself."""
+
+    def normal(x: Tensor) -> Tensor:
+        return torch.addcmul(_sense_residual(x, maps, None, weights, coils)[1], mu[:, None, None, None], x)
+
+    solution = start.clone()
+    residual = rhs - normal(start) if bool(start.any()) else rhs.clone()
+    direction = residual.clone()
+    energy = _dot(residual, residual)
+    target = tolerance**2 * _dot(rhs, rhs)
+    active = torch.ones_like(energy, dtype=torch.bool)
+    for _ in range(iterations):
+        active = active & (energy > target)
+        if not bool(active.any()):
+            break
+        applied = normal(direction)
+        curvature = _dot(direction, applied)
+        active = active & (curvature > 0)
+        step = torch.where(active, energy / curvature, 0.0)[:, None, None, None]
+        solution.addcmul_(step, direction)
+        residual.addcmul_(step, applied, value=-1)
+        renewed = torch.where(active, _dot(residual, residual), energy)
+        growth = torch.where(active, renewed / energy, 0.0)[:, None, None, None]
+        direction.mul_(growth).add_(residual)
+        energy = renewed
+    return solution, energy.sqrt()
+
+
+torch.library.impl("ugodit::sense_residual", "CPU", _sense_residual)
+torch.library.impl("ugodit::sense_forward", "CPU", _sense_forward)
+torch.library.impl("ugodit::sense_adjoint", "CPU", _sense_adjoint)
+torch.library.impl("ugodit::sense_solve", "CPU", _sense_solve)
