@@ -105,17 +105,17 @@ def _problem(
     )
 
 
-def _check_maps(maps: Tensor, batch: int, height: int, width: int, coils: int, device: torch.device) -> None:
+def _check_maps(maps: Tensor, batch: int, height: int, width: int, coils: int) -> None:
     half = maps.dim() == 4
-    _checks.packed("maps", maps, batch, (height, coils, width) + (() if half else (2,)), device)
+    _checks.packed("maps", maps, batch, (height, coils, width) + (() if half else (2,)))
 
 
-def _check_kspace(kspace: Tensor, batch: int, height: int, width: int, coils: int, device: torch.device) -> int:
+def _check_kspace(kspace: Tensor, batch: int, height: int, width: int, coils: int) -> int:
     """Returns the number of lines stored for each coil."""
     head = width + width % 2
     words = kspace.shape[-1] - head
     lines = max(words // (2 * coils * height), 0)
-    _checks.packed("kspace", kspace, batch, (head + 2 * coils * height * lines,), device)
+    _checks.packed("kspace", kspace, batch, (head + 2 * coils * height * lines,))
     return lines
 
 
@@ -135,7 +135,7 @@ def sense_residual(
     image, maps, weights = _plain(image), _plain(maps), _plain(weights)
     lines = 0
     if kspace is not None:
-        lines = _check_kspace(kspace, batch, height, width, coils, image.device)
+        lines = _check_kspace(kspace, batch, height, width, coils)
         kspace = _plain(kspace)
     row_loss = torch.empty((batch, height), dtype=torch.float64, device=image.device)
     gradient = torch.empty_like(image)
@@ -174,8 +174,8 @@ def sense_adjoint(
     if maps.dim() == 6:
         return _torch_ops.sense_adjoint(kspace, maps, weights, coils)
     module = _require(module)
-    _check_weights(weights, batch, height, width, kspace.device)
-    _check_maps(maps, batch, height, width, coils, kspace.device)
+    _check_weights(weights, batch, height, width)
+    _check_maps(maps, batch, height, width, coils)
     kspace, maps, weights = _plain(kspace), _plain(maps), _plain(weights)
     image = torch.empty((batch, 2, height, width), dtype=torch.float32, device=kspace.device)
     problem = _problem(module, batch, height, width, coils, maps, weights, **wish)
@@ -199,8 +199,7 @@ def sense_solve(
     batch, height, width = _checks.image("rhs", rhs)
     if _checks.image("start", start) != (batch, height, width):
         raise ValueError(f"start: expected the shape of rhs, {tuple(rhs.shape)}, got {tuple(start.shape)}")
-    _checks.same_device("start", start, rhs.device)
-    _checks.solver(mu, batch, iterations, tolerance, rhs.device)
+    _checks.solver(mu, batch, iterations, tolerance)
     if maps.dim() == 6:
         return _torch_ops.sense_solve(rhs, start, maps, weights, mu, coils, iterations, tolerance)
     batch, height, width, module = _begin("rhs", rhs, maps, weights, coils, module)
@@ -227,8 +226,8 @@ def _require(module: ModuleType | None) -> ModuleType:
     return found
 
 
-def _check_weights(weights: Tensor, batch: int, height: int, width: int, device: torch.device) -> None:
-    if _checks.weights(weights, batch, height, width, device):
+def _check_weights(weights: Tensor, batch: int, height: int, width: int) -> None:
+    if _checks.weights(weights, batch, height, width):
         raise ValueError(
             f"weights: expected shape ({batch} or 1, {width}), as the maps were packed for masks along the width, "
             f"got {tuple(weights.shape)}"
@@ -241,12 +240,12 @@ def _begin(
     """Checks what every kernel on an image takes; returns B, H, W and the compiled module."""
     batch, height, width = _checks.image(name, image)
     _checks.coils(coils)
-    _check_weights(weights, batch, height, width, image.device)
-    _check_maps(maps, batch, height, width, coils, image.device)
+    _check_weights(weights, batch, height, width)
+    _check_maps(maps, batch, height, width, coils)
     return batch, height, width, _require(module)
 
 
-def register() -> None:
-    """Makes these functions the ops' implementation for CUDA tensors. Called once, by ugodit.kernels."""
-    for function in (sense_residual, sense_forward, sense_adjoint, sense_solve):
-        torch.library.impl(f"ugodit::{function.__name__}", "CUDA", function)
+torch.library.impl("ugodit::sense_residual", "CUDA", sense_residual)
+torch.library.impl("ugodit::sense_forward", "CUDA", sense_forward)
+torch.library.impl("ugodit::sense_adjoint", "CUDA", sense_adjoint)
+torch.library.impl("ugodit::sense_solve", "CUDA", sense_solve)

@@ -30,11 +30,11 @@ def pack_kspace(kspace: Tensor, both: bool) -> Tensor:
 class _Operator:
     """F S and its adjoint between a centred image (B, 2, H, W) and shifted complex k-space (B, C, H, W)."""
 
-    def __init__(self, shape: tuple[int, int, int], maps: Tensor, weights: Tensor, coils: int, device: torch.device):
+    def __init__(self, shape: tuple[int, int, int], maps: Tensor, weights: Tensor, coils: int) -> None:
         batch, height, width = shape
         _checks.coils(coils)
-        self.both = _checks.weights(weights, batch, height, width, device)
-        _checks.packed("maps", maps, batch, (1, coils, height, width, 2), device)
+        self.both = _checks.weights(weights, batch, height, width)
+        _checks.packed("maps", maps, batch, (1, coils, height, width, 2))
         self.axes = _axes(self.both)
         self.maps = torch.view_as_complex(maps[:, 0].contiguous())
         shifted = torch.fft.ifftshift(weights, dim=self.axes)
@@ -56,10 +56,10 @@ def sense_residual(
     image: Tensor, maps: Tensor, kspace: Tensor | None, weights: Tensor, coils: int
 ) -> tuple[Tensor, Tensor]:
     batch, height, width = _checks.image("image", image)
-    operator = _Operator((batch, height, width), maps, weights, coils, image.device)
+    operator = _Operator((batch, height, width), maps, weights, coils)
     residual = operator.forward(image)
     if kspace is not None:
-        _checks.packed("kspace", kspace, batch, (1, coils, height, width, 2), image.device)
+        _checks.packed("kspace", kspace, batch, (1, coils, height, width, 2))
         residual = residual - torch.view_as_complex(kspace[:, 0].contiguous())
     # Summed in double: the loss of a large image keeps its last digits.
     energy = operator.weights * (residual.real**2 + residual.imag**2)
@@ -68,7 +68,7 @@ def sense_residual(
 
 
 def sense_forward(image: Tensor, maps: Tensor, weights: Tensor, coils: int) -> Tensor:
-    operator = _Operator(_checks.image("image", image), maps, weights, coils, image.device)
+    operator = _Operator(_checks.image("image", image), maps, weights, coils)
     measured = (operator.weights != 0).to(torch.float32)
     kspace = torch.fft.fftshift(measured * operator.forward(image), dim=operator.axes)
     return torch.view_as_real(kspace).contiguous()
@@ -76,7 +76,7 @@ def sense_forward(image: Tensor, maps: Tensor, weights: Tensor, coils: int) -> T
 
 def sense_adjoint(kspace: Tensor, maps: Tensor, weights: Tensor, coils: int) -> Tensor:
     batch, _, height, width = _checks.coil_array("kspace", kspace, torch.float32)
-    operator = _Operator((batch, height, width), maps, weights, coils, kspace.device)
+    operator = _Operator((batch, height, width), maps, weights, coils)
     shifted = torch.fft.ifftshift(torch.view_as_complex(kspace.contiguous()), dim=operator.axes)
     return operator.adjoint(shifted).contiguous()
 
@@ -93,7 +93,7 @@ def sense_solve(
 ) -> tuple[Tensor, Tensor]:
     """Conjugate gradients with one system an item, or a row where weights are (B, W). Never waits for the device: an
     item that has stopped goes on with steps of zero."""
-    operator = _Operator(_checks.image("rhs", rhs), maps, weights, coils, rhs.device)
+    operator = _Operator(_checks.image("rhs", rhs), maps, weights, coils)
     system = (1, 2, 3) if operator.both else (1, 3)
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
