@@ -1,5 +1,5 @@
-// ugodit._cuda, and the same functions on the host as ugodit._cuda_host (UGODIT_MODULE). They take raw pointers and link
-// no libtorch; ugodit/kernels/_cuda_ops.py checks every argument, allocates, and describes the layouts.
+// ugodit._cuda, and the same functions on the host as ugodit._cuda_host (UGODIT_MODULE). They take raw pointers and
+// link no libtorch; ugodit/kernels/_cuda_ops.py checks every argument, allocates, and describes the layouts.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -34,10 +34,9 @@ SenseArguments sense_arguments(Kernel kernel, const Problem& problem) {
     SenseArguments sense{};
     sense.transform = transform;
     sense.program = program_for(kernel, transform);
-    sense.layout =
-        choose_layout(kernel, transform, problem.coils,
-                      static_cast<int>(problem.half ? sizeof(HalfPair) : sizeof(Complex<float>)),
-                      shared_limit(problem.target), problem.wish);
+    sense.layout = choose_layout(kernel, transform, problem.coils,
+                                 static_cast<int>(problem.half ? sizeof(HalfPair) : sizeof(Complex<float>)),
+                                 shared_limit(problem.target), problem.wish);
     sense.table = pointer<const Complex<float>>(problem.table);
     sense.coils = problem.coils;
     sense.rows = problem.rows;
@@ -97,7 +96,8 @@ void sense_solve(const Problem& problem, std::uintptr_t rhs, std::uintptr_t star
 // The kernels' table for a width as bytes, and the centred sample and frequency at every position.
 py::tuple tables(int width) {
     const TransformTables& tables = transform_for(width);
-    const py::bytes bytes(reinterpret_cast<const char*>(tables.table.data()), tables.table.size() * sizeof(std::uint32_t));
+    const py::bytes bytes(reinterpret_cast<const char*>(tables.table.data()),
+                          tables.table.size() * sizeof(std::uint32_t));
     return py::make_tuple(bytes, tables.sample, tables.frequency);
 }
 
@@ -130,14 +130,19 @@ PYBIND11_MODULE(UGODIT_MODULE, module) {
     using namespace ugodit::cuda;
     module.doc() = "Compiled CUDA kernels of ugodit. Private: call them through ugodit.kernels.";
     py::class_<Problem>(module, "Problem")
-        .def(py::init([](int items, int coils, int rows, int width, std::uintptr_t table, std::uintptr_t maps, bool half,
-                         bool one_map, std::uintptr_t weights, bool one_weight, int device, std::uintptr_t stream,
-                         bool descending, int flight, int threads, int resident) {
-                 return Problem{items,    coils,
-                                rows,     width,
-                                table,    maps,
-                                half,     one_map,
-                                weights,  one_weight,
+        .def(py::init([](int items, int coils, int rows, int width, std::uintptr_t table, std::uintptr_t maps,
+                         bool half, bool one_map, std::uintptr_t weights, bool one_weight, int device,
+                         std::uintptr_t stream, bool descending, int flight, int threads, int resident) {
+                 return Problem{items,
+                                coils,
+                                rows,
+                                width,
+                                table,
+                                maps,
+                                half,
+                                one_map,
+                                weights,
+                                one_weight,
                                 Target{device, pointer<void>(stream), descending},
                                 Wish{flight, threads, resident}};
              }),

@@ -29,7 +29,9 @@ void run(const Target& target, int blocks, const Arguments& arguments, const Bod
 }  // namespace
 
 // As on an H100: 227 KB.
-int shared_limit(const Target&) { return 227 * 1024; }
+int shared_limit(const Target&) {
+    return 227 * 1024;
+}
 
 void launch(const Target& target, int blocks, const ApplyArguments& arguments) {
     run(target, blocks, arguments, [](HostBlock block, const ApplyArguments& a) { apply_body(block, a); });

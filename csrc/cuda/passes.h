@@ -25,8 +25,12 @@ UGODIT_DEVICE int afresh(int value) {
     return value;
 }
 #else
-inline Complex<float> stream(const Complex<float>* p) { return *p; }
-inline int afresh(int value) { return value; }
+inline Complex<float> stream(const Complex<float>* p) {
+    return *p;
+}
+inline int afresh(int value) {
+    return value;
+}
 #endif
 
 // One pass over `lines` lines at an offset in shared memory.
@@ -56,7 +60,8 @@ UGODIT_DEVICE void radix_pass(Block block, const Pass& pass) {
         const int count = pass.lines * pass.stage.columns.divisor;
         for (int number = thread; number < count; number += block.threads()) {
             const Column column = column_of(pass.stage, number);
-            Complex<float>* line = block.template shared<Complex<float>>(pass.offset) + column.line * pass.padding.stride;
+            Complex<float>* line =
+                block.template shared<Complex<float>>(pass.offset) + column.line * pass.padding.stride;
             const Complex<float>* twiddle = pass.twiddles + column.within;
             const int span = afresh(pass.stage.span), span_out = afresh(span), target = afresh(column.first);
             butterfly<Radix, Inverse>(
@@ -129,8 +134,8 @@ UGODIT_DEVICE void dense_pass(Block block, const Pass& pass, int target) {
     });
 }
 
-// Bluestein's algorithm on every block of `prime` positions: a product with a chirp, a circular convolution by the inner
-// transform, the chirp again. An inverse transform is the forward one of the conjugate, conjugated.
+// Bluestein's algorithm on every block of `prime` positions: a product with a chirp, a circular convolution by the
+// inner transform, the chirp again. An inverse transform is the forward one of the conjugate, conjugated.
 template <class Block>
 struct Bluestein {
     Block block;
@@ -200,7 +205,7 @@ struct Turn {
     int slots;                   // int [n] by position: a line's place in the data, or -1
     const Complex<float>* data;  // nullptr: zeros
     int data_lines;
-    int parts;                   // double [threads]: every thread adds its share of the loss; -1: no loss is wanted
+    int parts;  // double [threads]: every thread adds its share of the loss; -1: no loss is wanted
 };
 
 // weight (value - data), and the loss.
@@ -228,10 +233,9 @@ UGODIT_DEVICE void radix_turn(Block block, const Pass& pass, const Turn& turn) {
             Complex<float>* line = block.template shared<Complex<float>>(pass.offset) + index * pass.padding.stride;
             const int target = afresh(first);
             Complex<float> column[Radix];
-            butterfly<Radix, false>([&](int q) { return line[pass.padding.at(first + q)]; },
-                                    [&](int q, Complex<float> value) {
-                                        column[q] = weigh(block, turn, index, first + q, value, loss);
-                                    });
+            butterfly<Radix, false>(
+                [&](int q) { return line[pass.padding.at(first + q)]; },
+                [&](int q, Complex<float> value) { column[q] = weigh(block, turn, index, first + q, value, loss); });
             butterfly<Radix, true>([&](int q) { return column[q]; },
                                    [&](int q, Complex<float> value) { line[pass.padding.at(target + q)] = value; });
         }

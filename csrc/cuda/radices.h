@@ -20,7 +20,9 @@ constexpr double series(double start, double square, int first) {
     }
     return sum;
 }
-constexpr double angle_of(int k, int n) { return 2 * 3.14159265358979323846 * (2 * k > n ? k - n : k) / n; }
+constexpr double angle_of(int k, int n) {
+    return 2 * 3.14159265358979323846 * (2 * k > n ? k - n : k) / n;
+}
 template <int K, int N>
 constexpr float kCosine = static_cast<float>(series(1.0, angle_of(K, N) * angle_of(K, N), 1));
 template <int K, int N>
@@ -67,8 +69,8 @@ template <int Prime>
 constexpr PrimeRoots<Prime> kPrimeRoots = prime_roots<Prime>();
 #endif
 
-// Literals up to here. Written out, the pairs of a larger prime are interleaved by the compiler until registers run out;
-// a loop keeps them in turn.
+// Literals up to here. Written out, the pairs of a larger prime are interleaved by the compiler until registers run
+// out; a loop keeps them in turn.
 constexpr int kLargestWrittenOut = 23;
 
 template <int Prime, bool Inverse, class In, class Out, int... Q>
@@ -92,9 +94,10 @@ UGODIT_HD void prime_butterfly(const In& in, const Out& out, std::integer_sequen
 #pragma unroll 1
 #endif
         for (int k = 0; k < static_cast<int>(sizeof...(Q)); ++k) {
-            const float(*root)[2] = kPrimeRoots<Prime>.value[k];
+            const float (*root)[2] = kPrimeRoots<Prime>.value[k];
             Complex<float> even = first, odd{0.0f, 0.0f};
-            ((even.re = fft::madd(root[Q][0], sums[Q].re, even.re), even.im = fft::madd(root[Q][0], sums[Q].im, even.im),
+            ((even.re = fft::madd(root[Q][0], sums[Q].re, even.re),
+              even.im = fft::madd(root[Q][0], sums[Q].im, even.im),
               odd.re = fft::madd(root[Q][1], differences[Q].re, odd.re),
               odd.im = fft::madd(root[Q][1], differences[Q].im, odd.im)),
              ...);
@@ -153,7 +156,7 @@ UGODIT_HD void butterfly(const In& in, const Out& out) {
 }
 
 // apply(R) for every radix that has a butterfly here.
-#define UGODIT_SMALL_RADICES(apply)                                                                             \
+#define UGODIT_SMALL_RADICES(apply)                                                                                  \
     apply(2) apply(3) apply(4) apply(5) apply(6) apply(7) apply(8) apply(10) apply(11) apply(12) apply(13) apply(14) \
         apply(15) apply(16)
 #define UGODIT_RADICES(apply) \

@@ -1,10 +1,11 @@
 // The kernels of multi-coil MRI: two bodies that one thread block runs for one image row. apply_body is the operator,
-// its adjoint, or the residual's loss and gradient, as its program says; solve_body is a whole conjugate-gradient solve.
+// its adjoint, or the residual's loss and gradient, as its program says; solve_body is a whole conjugate-gradient
+// solve.
 //
 // Layouts. Images are the caller's: float [items][2][rows][n], centred. Sensitivity maps are packed by the Python side:
-// [items][rows][coils][n] complex values in position order (fft/plan.h), divided by sqrt(n), so that the transforms here
-// have no scale. K-space is packed as, for each item, n numbers (the slot of the line at each position, -1 where a line
-// holds nothing but zeros) and then complex [rows][coils][lines]: lines that were not measured are not stored.
+// [items][rows][coils][n] complex values in position order (fft/plan.h), divided by sqrt(n), so that the transforms
+// here have no scale. K-space is packed as, for each item, n numbers (the slot of the line at each position, -1 where a
+// line holds nothing but zeros) and then complex [rows][coils][lines]: lines that were not measured are not stored.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,9 @@ struct HalfPair {
 };
 
 #if defined(__CUDACC__)
-UGODIT_DEVICE float widen(std::uint16_t half) { return __half2float(__ushort_as_half(half)); }
+UGODIT_DEVICE float widen(std::uint16_t half) {
+    return __half2float(__ushort_as_half(half));
+}
 UGODIT_DEVICE Complex<float> stream(const HalfPair* p) {
     const std::uint32_t both = __ldcg(reinterpret_cast<const unsigned int*>(p));
     return {widen(static_cast<std::uint16_t>(both & 0xffff)), widen(static_cast<std::uint16_t>(both >> 16))};
@@ -33,10 +36,16 @@ inline float widen(std::uint16_t half) {
     }
     return half >> 15 ? -value : value;
 }
-inline Complex<float> stream(const HalfPair* p) { return {widen(p->re), widen(p->im)}; }
+inline Complex<float> stream(const HalfPair* p) {
+    return {widen(p->re), widen(p->im)};
+}
 #endif
-UGODIT_DEVICE Complex<float> convert(Complex<float> value) { return value; }
-UGODIT_DEVICE Complex<float> convert(HalfPair value) { return {widen(value.re), widen(value.im)}; }
+UGODIT_DEVICE Complex<float> convert(Complex<float> value) {
+    return value;
+}
+UGODIT_DEVICE Complex<float> convert(HalfPair value) {
+    return {widen(value.re), widen(value.im)};
+}
 
 // What every kernel takes. A step of 0 between items means that all items share the array.
 struct SenseArguments {
@@ -57,18 +66,18 @@ struct ApplyArguments {
     const float* packed;  // residual: the data, or nullptr for zeros
     std::int64_t packed_step;
     int data_lines;
-    double* row_loss;                      // residual: [items][rows]
-    const Complex<float>* kspace;          // adjoint: [items][coils][rows][n]
-    std::int64_t kspace_step;              // ... in elements between items
-    Complex<float>* projection;            // forward: [items][coils][rows][n]
-    float* result;                         // residual: the gradient; adjoint: the image; forward: nullptr
+    double* row_loss;              // residual: [items][rows]
+    const Complex<float>* kspace;  // adjoint: [items][coils][rows][n]
+    std::int64_t kspace_step;      // ... in elements between items
+    Complex<float>* projection;    // forward: [items][coils][rows][n]
+    float* result;                 // residual: the gradient; adjoint: the image; forward: nullptr
 };
 
 struct SolveArguments {
     SenseArguments sense;
     const float* rhs;
     const float* start;
-    const float* mu;     // [items]
+    const float* mu;  // [items]
     float* solution;
     double* row_energy;  // [items][rows]: |residual|^2
     int iterations;
@@ -313,9 +322,10 @@ UGODIT_DEVICE void run_program(const Row<Block>& row, Turn turn, const ApplyArgu
         Flight flight{coil, rest < layout.flight ? rest : layout.flight, layout.lines, layout.spare};
         for (int i = 0; i < sense.program.count; ++i) {
             const Step& step = sense.program.steps[i];
-            const Bluestein<Block> bluestein{row.block, sense.transform, sense.table,
-                                             sense.transform.prime > 0 ? flight.count * (row.n / sense.transform.prime) : 0,
-                                             flight.lines, layout.inner};
+            const Bluestein<Block> bluestein{
+                row.block,    sense.transform,
+                sense.table,  sense.transform.prime > 0 ? flight.count * (row.n / sense.transform.prime) : 0,
+                flight.lines, layout.inner};
             switch (step.action) {
                 case Action::expand:
                     with_maps<Solve>(row, [&](const auto& maps) { expand(row, flight, maps); });
@@ -392,7 +402,9 @@ UGODIT_DEVICE void apply_body(Block block, const ApplyArguments& arguments) {
     });
 }
 
-UGODIT_DEVICE float dot(Complex<float> a, Complex<float> b) { return a.re * b.re + a.im * b.im; }
+UGODIT_DEVICE float dot(Complex<float> a, Complex<float> b) {
+    return a.re * b.re + a.im * b.im;
+}
 UGODIT_DEVICE Complex<float> along(Complex<float> a, float step, Complex<float> b) {
     return {fft::madd(step, b.re, a.re), fft::madd(step, b.im, a.im)};
 }

@@ -15,8 +15,8 @@ namespace {
 
 constexpr int kLargestDense = 61;
 
-// Instructions of one DFT; a pass reads and writes shared memory, finds its addresses and waits at a barrier. Counted by
-// hand from the code, to rank the orders of one length's factors; nothing measured.
+// Instructions of one DFT; a pass reads and writes shared memory, finds its addresses and waits at a barrier. Counted
+// by hand from the code, to rank the orders of one length's factors; nothing measured.
 double stage_cost(int radix, bool last) {
     // A last stage that cannot turn round in registers: two more trips through shared memory in all.
     if (last && radix > kLargestSmall) return 20.0 * radix + stage_cost(radix, false);
@@ -58,7 +58,9 @@ double stage_cost(int radix, bool last) {
     return 220.0 * radix;
 }
 
-double twiddle_cost(int radix) { return radix <= kLargestSmall ? 6 : 26; }
+double twiddle_cost(int radix) {
+    return radix <= kLargestSmall ? 6 : 26;
+}
 
 const fft::Machine kGpu{has_device_butterfly, stage_cost, twiddle_cost, 20, kLargestDense};
 
@@ -325,11 +327,11 @@ Layout choose_layout(Kernel kernel, const Transform& transform, int coils, int m
         throw std::invalid_argument("a row does not fit in " + std::to_string(shared_limit) +
                                     " bytes of shared memory");
     }
-    const int threads = wish.threads > 0
-                            ? wish.threads
-                            : choose_threads(transform, flight, bytes(flight, resident), shared_limit);
+    const int threads =
+        wish.threads > 0 ? wish.threads : choose_threads(transform, flight, bytes(flight, resident), shared_limit);
     if (threads < 32 || threads > kMostThreads || threads % 32 != 0) {
-        throw std::invalid_argument("threads: expected a multiple of 32 from 32 to 256, got " + std::to_string(threads));
+        throw std::invalid_argument("threads: expected a multiple of 32 from 32 to 256, got " +
+                                    std::to_string(threads));
     }
     return lay_out(kernel, transform, coils, map_bytes, flight, resident, threads);
 }

@@ -1,5 +1,5 @@
-// A plan of fft/plan.h as a CUDA kernel takes it: stages by value, tables in one array on the device, and how many coils,
-// threads and bytes of shared memory a block gets.
+// A plan of fft/plan.h as a CUDA kernel takes it: stages by value, tables in one array on the device, and how many
+// coils, threads and bytes of shared memory a block gets.
 #pragma once
 
 #include <cstdint>
@@ -51,17 +51,23 @@ struct Chain {
 // What a block does to the coils in flight, one after another with a barrier between: a list made on the host, so that
 // each kernel holds each piece of code once, inlined.
 enum class Action : std::int32_t {
-    expand,                         // maps times image
-    forward_pass, inverse_pass,     // a stage that has a butterfly
-    forward_twiddle, inverse_twiddle,  // the twiddles of a stage with a large radix
-    turn,                           // the last stage forward, weighing, and backward, in one
-    weigh,                          // weighing alone
-    forward_dense, inverse_dense,   // a stage that has none
-    enter_forward, enter_inverse,   // Bluestein: into the inner lines, with the chirp
-    convolve,                       // ... times the chirp's spectrum
-    leave_forward, leave_inverse,   // ... and back
-    combine,                        // the sum over coils of conj(maps) times line
-    store_kspace, load_kspace,
+    expand,  // maps times image
+    forward_pass,
+    inverse_pass,  // a stage that has a butterfly
+    forward_twiddle,
+    inverse_twiddle,  // the twiddles of a stage with a large radix
+    turn,             // the last stage forward, weighing, and backward, in one
+    weigh,            // weighing alone
+    forward_dense,
+    inverse_dense,  // a stage that has none
+    enter_forward,
+    enter_inverse,  // Bluestein: into the inner lines, with the chirp
+    convolve,       // ... times the chirp's spectrum
+    leave_forward,
+    leave_inverse,  // ... and back
+    combine,        // the sum over coils of conj(maps) times line
+    store_kspace,
+    load_kspace,
 };
 struct Step {
     Action action;
@@ -101,16 +107,17 @@ const TransformTables& transform_for(int width);
 // What one block works with. Offsets count bytes of dynamic shared memory.
 struct Layout {
     int threads, shared_bytes;
-    int flight;         // coils transformed at a time
-    bool resident;      // sense_solve: the row's sensitivity maps stay in shared memory
-    int lines, spare, inner;                       // Complex<float>
-    int image, result, solution, residual;         // Complex<float> [n]
-    int weights, slots;                            // float [n], int [n]
-    int parts, sums;                               // double [threads], double [kFoldWidth]
+    int flight;                             // coils transformed at a time
+    bool resident;                          // sense_solve: the row's sensitivity maps stay in shared memory
+    int lines, spare, inner;                // Complex<float>
+    int image, result, solution, residual;  // Complex<float> [n]
+    int weights, slots;                     // float [n], int [n]
+    int parts, sums;                        // double [threads], double [kFoldWidth]
     int maps;
 };
 
-// `shared_limit`: bytes a block may have. `wish`: coils in flight, threads and resident (0 or 1), each -1 to choose here.
+// `shared_limit`: bytes a block may have. `wish`: coils in flight, threads and resident (0 or 1), each -1 to choose
+// here.
 struct Wish {
     int flight = -1, threads = -1, resident = -1;
 };

@@ -61,8 +61,12 @@ double stage_cost(int radix, bool last) {
     return 40.0 * radix * std::log2(2.0 * radix);
 }
 
-double rotation_cost(int) { return 4; }
-bool processor_has_butterfly(int radix) { return has_butterfly(radix); }
+double rotation_cost(int) {
+    return 4;
+}
+bool processor_has_butterfly(int radix) {
+    return has_butterfly(radix);
+}
 
 struct Chain {
     double cost;

@@ -18,7 +18,8 @@
 namespace ugodit::fft {
 
 constexpr int kMaxStages = 12;
-// On the CPU, primes above this go through Bluestein's algorithm; below it a dense DFT with symmetric folding is cheaper.
+// On the CPU, primes above this go through Bluestein's algorithm; below it a dense DFT with symmetric folding is
+// cheaper.
 constexpr int kLargestDensePrime = 127;
 
 // What decides the chain of radices of a length: what the passes cost on the machine that will run them.

@@ -28,7 +28,7 @@ LARGEST_WIDTH = 1024
 def extension() -> ModuleType | None:
     """ugodit._cuda, or None where the package was built without it. Imported only where a GPU is."""
     try:
-        from ugodit import _cuda  # type: ignore[attr-defined]  # built where nvcc was found
+        from ugodit import _cuda
     except ImportError:
         return None
     return _cuda
@@ -61,7 +61,7 @@ def pack_maps(maps: Tensor, both: bool, *, half: bool = False, module: ModuleTyp
 
 
 def pack_kspace(kspace: Tensor, both: bool, *, module: ModuleType | None = None) -> Tensor:
-    """Complex (B, C, H, W) k-space, in the layout above. Waits for the device: the number of lines decides the shape."""
+    """Complex (B, C, H, W) k-space, in the layout above. Waits for the device: the shape depends on the lines."""
     module = module or extension()
     batch, _, _, width = kspace.shape
     if module is None or not _is_fused(module, width, both):
@@ -85,7 +85,7 @@ def _plain(tensor: Tensor) -> Tensor:
 def _problem(
     module: ModuleType, batch: int, height: int, width: int, coils: int, maps: Tensor, weights: Tensor, **wish: Any
 ) -> Any:
-    """What every kernel is given, from tensors that are checked and plain. `wish`: launch settings for tests, tuning."""
+    """What every kernel is given, from checked and plain tensors. `wish`: launch settings, for tests and tuning."""
     device = weights.device
     stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
     return module.Problem(

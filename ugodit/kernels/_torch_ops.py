@@ -1,8 +1,8 @@
 """The kernels through torch.fft, on any device: for masks along both axes on CUDA, where cuFFT does the transforms.
 
-As reference.py, but the centred transforms' shifts are folded into maps and k-space once, when they are packed; what is
-left to shift is one image in and one image out. Packed arrays are (B, 1, C, H, W, 2) float32: the axis of length 1 tells
-them from the fused kernels' layouts.
+As reference.py, but the centred transforms' shifts are folded into maps and k-space once, when they are packed; what
+is left to shift is one image in and one image out. Packed arrays are (B, 1, C, H, W, 2) float32: the axis of length 1
+tells them from the fused kernels' layouts.
 """
 
 import torch
@@ -48,7 +48,7 @@ class _Operator:
     def adjoint(self, kspace: Tensor) -> Tensor:
         """S^H F^H (weights . kspace)."""
         coil_images = torch.fft.ifftn(self.weights * kspace, dim=self.axes, norm="ortho")
-        image = torch.einsum("bchw,bchw->bhw", self.maps.conj().expand_as(coil_images), coil_images)
+        image = (self.maps.conj() * coil_images).sum(dim=1)
         return torch.fft.fftshift(torch.stack([image.real, image.imag], dim=1), dim=self.axes)
 
 
