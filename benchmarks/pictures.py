@@ -1,0 +1,181 @@
+"""Montages of reconstructions and curves of PSNR against seconds, from the records and the cached images."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+from records import KEY, Record, digest
+
+from ugodit.io.atomic import write_file
+
+Picture = NDArray[np.float32]
+
+MONTAGE = ("zero_filling", "cg_sense_best", "l1_wavelet", "aseqdip", "alone", "group_unadapted", "group_adapted")
+"""What a montage shows, of what there is."""
+ERROR_SCALE = 5.0
+LARGEST = 290_000
+"""Bytes of a montage."""
+GREYS = 64
+CURVES = {
+    "dip": "#999999",
+    "deep_decoder": "#b8860b",
+    "self_guided_dip": "#cc79a7",
+    "aseqdip": "#d55e00",
+    "ugodit_paper": "#56b4e9",
+    "alone": "#009e73",
+    "group_adapted": "#0047b3",
+}
+LEVELS = {"cg_sense_best": ":", "l1_wavelet": "--", "tv": "-."}
+
+
+def image_path(cache: Path, record: Record) -> Path:
+    """Where a run's reconstruction is: arrays `image` and, of iterative methods, `best` (its best step)."""
+    name = digest({"key": [record[name] for name in KEY], "configuration": record["configuration_hash"]})
+    return cache / "images" / f"{name}.npz"
+
+
+def target_path(cache: Path, record: Record) -> Path:
+    """Where a case's target is."""
+    return cache / "targets" / f"{digest({name: record[name] for name in ('suite', 'case', 'noise', 'shape')})}.npz"
+
+
+def case_picture(records: Sequence[Record], cache: Path, folder: Path) -> Path | None:
+    """The montage of one case (records of one slice, acceleration and seed); None where no image is cached."""
+    panels: dict[str, Picture] = {}
+    notes: dict[str, str] = {}
+    by_method = {record["method"]: record for record in records}
+    for method in MONTAGE:
+        record = by_method.get(method)
+        if record is None or not image_path(cache, record).exists():
+            continue
+        with np.load(image_path(cache, record)) as images:
+            panels[record["title"]] = images["image"]
+        notes[record["title"]] = f"{record['psnr']:.2f} dB, SSIM {record['ssim']:.3f}, {_seconds(record['seconds'])}"
+    if not panels or not target_path(cache, records[0]).exists():
+        return None
+    with np.load(target_path(cache, records[0])) as stored:
+        target = stored["target"]
+    path = folder / f"{picture_name(records[0])}.png"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(path, montage(panels, notes, target))
+    return path
+
+
+def picture_name(record: Record) -> str:
+    """A file name for a case."""
+    parts = [record["suite"], record["case"], f"{record['acceleration']:g}x"]
+    parts += [record["noise"]] if record["noise"] != "as measured" else []
+    parts += [record["mask"]] if record["mask"] != "equispaced" else []
+    parts += [f"seed{record['seed']}"] if record["seed"] else []
+    return "quality_" + "_".join(parts).replace(" ", "_").replace("/", "_")
+
+
+def montage(panels: Mapping[str, Picture], notes: Mapping[str, str], target: Picture) -> bytes:
+    """PNG bytes: the panels and the target in one grey scale, the errors times ERROR_SCALE below; under LARGEST bytes.
+
+    The panels' pixels are shrunk until the file is small enough; pixels are never enlarged.
+    """
+    for width in (256, 224, 192, 160, 128, 96):
+        content = _montage(panels, notes, target, min(width, target.shape[1]))
+        if len(content) <= LARGEST:
+            break
+    return content
+
+
+def _montage(panels: Mapping[str, Picture], notes: Mapping[str, str], target: Picture, width: int) -> bytes:
+    dpi = 100
+    height = width * target.shape[0] / target.shape[1]
+    head = 34
+    wide = max(width, 150)  # the titles need that much
+    figure = Figure(figsize=(wide * (len(panels) + 1) / dpi, (2 * height + head) / dpi), dpi=dpi, facecolor="black")
+    FigureCanvasAgg(figure)
+    # The brightest thousandth, often fat next to a coil, may saturate: the rest is easier to see.
+    white = float(np.quantile(target, 0.999)) or 1.0
+    total = 2 * height + head
+    for column, (title, image) in enumerate([*panels.items(), ("target", target)]):
+        left = (column + (1 - width / wide) / 2) / (len(panels) + 1)
+        size = (width / wide / (len(panels) + 1), height / total)
+        for row, shown in enumerate((image, ERROR_SCALE * np.abs(image.astype(np.float64) - target))):
+            if row and title == "target":
+                continue
+            axis = figure.add_axes((left, (1 - row) * height / total, *size))
+            axis.imshow(shown, cmap="gray", vmin=0, vmax=white, interpolation="antialiased", aspect="auto")
+            axis.set_axis_off()
+        middle = (column + 0.5) / (len(panels) + 1)
+        figure.text(middle, 1 - 10 / total, title, color="white", ha="center", va="center", fontsize=7)
+        note = notes.get(title, "fully sampled" if title == "target" else "")
+        figure.text(middle, 1 - 24 / total, note, color="#aaaaaa", ha="center", va="center", fontsize=5.5)
+    figure.text(
+        (len(panels) + 0.5) / (len(panels) + 1), 0.5 * height / total, f"errors × {ERROR_SCALE:g}", color="#aaaaaa",
+        ha="center", va="center", fontsize=7,
+    )  # fmt: skip
+    raw = io.BytesIO()
+    figure.savefig(raw, format="png", facecolor="black", metadata={"Software": None})
+    small = io.BytesIO()
+    Image.open(raw).convert("L").quantize(GREYS, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+    return small.getvalue()
+
+
+def curves_picture(path: Path, tables: Mapping[str, Sequence[Record]]) -> bool:
+    """Write PSNR against seconds, a panel for each title in `tables`; False where no record has a curve.
+
+    A method's line is the mean over the runs, point by point, of seconds and of PSNR; what is not iterative is a level.
+    """
+    tables = {
+        title: records for title, records in tables.items() if any(record["method"] in CURVES for record in records)
+    }
+    if not tables:
+        return False
+    figure = Figure(figsize=(5.2 * len(tables) + 0.6, 4.2), dpi=110, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    for axis, (title, records) in zip(figure.subplots(1, len(tables), squeeze=False)[0], tables.items(), strict=True):
+        for method, colour in CURVES.items():
+            for style, (label, runs) in zip(("-", "--", ":", "-."), _by_label(records, method).items(), strict=False):
+                seconds, psnrs = mean_curve([run["curve"] for run in runs])
+                strong = method in ("group_adapted", "alone")
+                axis.plot(seconds, psnrs, style, color=colour, linewidth=2.2 if strong else 1.4, label=label)
+        for method, style in LEVELS.items():
+            for label, runs in _by_label(records, method).items():
+                level = float(np.mean([run["psnr"] for run in runs]))
+                axis.axhline(level, color="black", linestyle=style, linewidth=1, label=f"{label}, best on the truth")
+        for label, runs in _by_label(records, "group_unadapted").items():
+            point = [float(np.mean([run[name] for run in runs])) for name in ("seconds", "psnr")]
+            axis.plot(*point, "o", color=CURVES["group_adapted"], markersize=7, label=label)
+        axis.set(xscale="log", xlabel="seconds", ylabel="PSNR, dB (mean over scans)", title=title)
+        top = axis.get_ylim()[1]
+        axis.set_ylim(max(axis.get_ylim()[0], top - 16), top)
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(fontsize=6.5, loc="lower right", frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, buffer.getvalue())
+    return True
+
+
+def mean_curve(curves: Sequence[Sequence[Sequence[float]]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Seconds and PSNR, averaged point by point; curves that were stopped early hold their last PSNR."""
+    longest = max(len(curve) for curve in curves)
+    padded = np.array([[*curve, *[curve[-1]] * (longest - len(curve))] for curve in curves], np.float64)
+    mean = padded.mean(0)
+    return mean[:, 0], mean[:, 1]
+
+
+def _by_label(records: Sequence[Record], method: str) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        if record["method"] == method:
+            found.setdefault(record["label"], []).append(record)
+    return found
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
