@@ -74,3 +74,6 @@ def select_variant(name: str, /) -> None:
 
 def radices(n: int, /) -> list[int]:
     """The chain of radices for transforms of length n."""
+
+def multiply_adds(rounds: int, threads: int, /) -> float:
+    """For benchmarks: keeps the multiply-add units of `threads` threads busy; returns the float operations done."""
