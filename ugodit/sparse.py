@@ -19,11 +19,12 @@ from .splitting import acs_core, split_random
 LEVELS = 4
 """Scales of the transform; the coarsest image is kept as it is."""
 
-WEIGHTS = (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
+WEIGHTS = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
 """Thresholds tried, for images of order one (see `adapt.normalize`)."""
 
-HELD_OUT_FRACTION = 0.2
-"""Of the lines outside the core, in each of the splits that judge a weight."""
+HELD_OUT_FRACTION = 0.06
+"""Of the lines outside the core, in each of the splits that judge a weight. More would leave gaps that ask for a
+higher weight than all lines do."""
 
 
 @torch.no_grad()
@@ -51,7 +52,7 @@ def sparse_sense(operator: SenseOperator, weight: Tensor, iterations: int, gener
 
 
 @torch.no_grad()
-def choose_weight(operator: SenseOperator, iterations: int, generator: torch.Generator, splits: int = 2) -> Tensor:
+def choose_weight(operator: SenseOperator, iterations: int, generator: torch.Generator, splits: int = 4) -> Tensor:
     """The weight (B,) of WEIGHTS whose images explain best the lines that they were not made from.
 
     Needs at least two measured lines outside the ACS core (InputError otherwise; see `splitting.split_random`).
