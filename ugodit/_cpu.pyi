@@ -74,3 +74,46 @@ def select_variant(name: str, /) -> None:
 
 def radices(n: int, /) -> list[int]:
     """The chain of radices for transforms of length n."""
+
+def multiply_adds(rounds: int, threads: int, /) -> float:
+    """For benchmarks: keeps the multiply-add units of `threads` threads busy; returns the float operations done."""
+
+def espirit_maps(
+    coils: int,
+    rows: int,
+    columns: int,
+    reach: int,
+    sets: int,
+    crop: float,
+    soft: bool,
+    threads: int,
+    correlations: int,
+    row_phases: int,
+    waves: int,
+    reference: int,
+    maps: int,
+    eigenvalues: int,
+    /,
+) -> None:
+    """Dominant eigenvectors of ESPIRiT's operator at every pixel; csrc/espirit/arguments.h describes the arrays."""
+
+def espirit_maps_by_blocks(
+    blocks: int,
+    threads: int,
+    descending: bool,
+    coils: int,
+    rows: int,
+    columns: int,
+    reach: int,
+    sets: int,
+    crop: float,
+    soft: bool,
+    correlations: int,
+    row_phases: int,
+    waves: int,
+    reference: int,
+    maps: int,
+    eigenvalues: int,
+    /,
+) -> None:
+    """For tests: the same by the GPU's kernel, its blocks and threads in turn on the host."""

@@ -1,37 +1,25 @@
-// Arguments of the point-wise step of ESPIRiT, shared by its variants for each instruction set.
+// The copies of ESPIRiT's pixels for each instruction set.
 #pragma once
+
+#include "espirit/arguments.h"
 
 namespace ugodit {
 
-// The coil by coil operator at image row h, column w is
-//     G(h, w) = sum_(u, v) correlations[u][v] exp(2 pi i ((u - R) (h - H/2) / H + (v - R) (w - W/2) / W)),
-// Hermitian, R = reach, u and v in [0, 2 R]. Its dominant eigenvectors are the maps.
-struct EspiritArguments {
-    const float* correlations;  // (2 R + 1, 2 R + 1, C (C + 1) / 2, 2): lower triangles by columns, (real, imaginary)
-    const float* row_phases;    // (H, 2 R + 1, 2): exp(2 pi i (u - R) (h - H/2) / H)
-    const float* waves;         // (R, 2, W): cos and sin of 2 pi v (w - W/2) / W for v = 1 .. R
-    const float* reference;     // (C, 2): the maps' projection on this vector is made real and positive
-    float* maps;                // (sets, C, H, W, 2)
-    float* eigenvalues;         // (sets, H, W)
-    int coils, rows, columns, reach, sets;
-    float crop;
-    bool soft;  // weigh the maps by a smooth step of the eigenvalue instead of a hard one
+struct EspiritKernels {
+    long (*scratch_floats)(const espirit::Arguments&);              // that one thread needs, 64-byte aligned
+    void (*row)(const espirit::Arguments&, int h, float* scratch);  // fills row h of the maps and eigenvalues
 };
 
-// Floats of scratch space that one thread needs.
-using EspiritScratch = long (*)(const EspiritArguments&);
-// Fills row h of the maps and eigenvalues.
-using EspiritRow = void (*)(const EspiritArguments&, int h, float* scratch);
-
-struct EspiritVariant {
-    EspiritScratch scratch;
-    EspiritRow row;
-};
-
-extern const EspiritVariant espirit_baseline;
-#if defined(UGODIT_X86)
-extern const EspiritVariant espirit_avx2;
-extern const EspiritVariant espirit_avx512;
+namespace baseline {
+const EspiritKernels& espirit_kernels();
+}
+#if defined(UGODIT_HAS_ISA_VARIANTS)
+namespace avx2 {
+const EspiritKernels& espirit_kernels();
+}
+namespace avx512 {
+const EspiritKernels& espirit_kernels();
+}
 #endif
 
 }  // namespace ugodit

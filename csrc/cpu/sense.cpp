@@ -3,7 +3,9 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "cpu/bindings.h"
@@ -113,8 +115,15 @@ void run(SenseCall& call, const Layout& layout, const float* weights, bool weigh
     if (layout.both) {
         run_plane(call, kernels, threads);
     } else {
-        const auto task = [&](int index) { (solve ? kernels.solve : kernels.rows)(call, index); };
-        parallel_for(call.items * layout.groups, threads, task);
+        // Runs of neighbours, since each task fetches the maps of the next one ahead of time.
+        const int tasks = call.items * layout.groups;
+        const int run = std::clamp(tasks / (threads * 8), 1, 8);
+        const auto chunk = [&](int index) {
+            for (int task = index * run; task < std::min(tasks, (index + 1) * run); ++task) {
+                (solve ? kernels.solve : kernels.rows)(call, task);
+            }
+        };
+        parallel_for((tasks + run - 1) / run, threads, chunk);
     }
     for (int item = 0; results != nullptr && item < call.items; ++item) {
         double total = 0;
@@ -200,6 +209,18 @@ void select(const std::string& name) {
     throw py::value_error("variant: expected one of variants(), got " + name);
 }
 
+double multiply_adds(int rounds, int threads) {
+    const py::gil_scoped_release release;
+    const SenseKernels& kernels = kernels_for(selected_variant());
+    std::vector<double> operations(threads);
+    const auto task = [&](int index) {
+        float result;
+        operations[index] = kernels.multiply_adds(rounds, &result);
+    };
+    parallel_for(threads, threads, task);
+    return std::accumulate(operations.begin(), operations.end(), 0.0);
+}
+
 std::vector<int> radices(int n) {
     const fft::Plan& plan = fft::plan_for(n);
     std::vector<int> result;
@@ -220,6 +241,7 @@ void bind_sense(py::module_& module) {
     module.def("variants", &variants);
     module.def("selected_variant", [] { return kVariantNames[static_cast<int>(selected_variant())]; });
     module.def("select_variant", &select);
+    module.def("multiply_adds", &multiply_adds);
     module.def("radices", &radices);
 }
 

@@ -87,6 +87,7 @@ struct SenseKernels {
     void (*plane_forward)(const SenseCall&, int row);
     void (*plane_columns)(const SenseCall&, int chunk);  // kPlaneColumns columns
     void (*plane_inverse)(const SenseCall&, int row);
+    double (*multiply_adds)(int rounds, float* result);
 };
 
 constexpr int kPlaneColumns = 4;

@@ -33,12 +33,13 @@ void apply_maps_radix(const Plan& plan, const float* maps, const float* image, f
     const int span = stage.span;
     for (int j = 0; j < span; ++j) {
         const Complex<float>* twiddle = column_twiddles(plan, stage, j);
-        const auto load = [&](int q) { return load_mapped<Rows>(maps, image, j * Radix + q); };
+        const auto load = [&](int q) UGODIT_LAMBDA { return load_mapped<Rows>(maps, image, j * Radix + q); };
         if (twiddle == nullptr) {
-            fft::butterfly<Radix, false>(
-                load, [&](int q, Value value) { store_value(value, work + (q * span + j) * kValue, kApart); });
+            fft::butterfly<Radix, false>(load, [&](int q, Value value) UGODIT_LAMBDA {
+                store_value(value, work + (q * span + j) * kValue, kApart);
+            });
         } else {
-            fft::butterfly<Radix, false>(load, [&](int q, Value value) {
+            fft::butterfly<Radix, false>(load, [&](int q, Value value) UGODIT_LAMBDA {
                 store_value(twiddled<false>(value, twiddle, q), work + (q * span + j) * kValue, kApart);
             });
         }
@@ -53,23 +54,31 @@ void apply_maps_dense(const Plan& plan, const float* maps, const float* image, f
         const Complex<float>* twiddle = column_twiddles(plan, stage, j);
         dense_dft<false>(
             radix, plan.roots + stage.roots, scratch,
-            [&](int q) { return load_mapped<Rows>(maps, image, j * radix + q); },
-            [&](int q, Value value) {
+            [&](int q) UGODIT_LAMBDA { return load_mapped<Rows>(maps, image, j * radix + q); },
+            [&](int q, Value value) UGODIT_LAMBDA {
                 store_value(twiddled<false>(value, twiddle, q), work + (q * span + j) * kValue, kApart);
             });
     }
 }
 
 template <int Rows, int Radix>
-void sum_coils_radix(const Plan& plan, const float* maps, const float* work, float* image, bool accumulate) {
+void sum_coils_radix(const Plan& plan, const float* maps, const float* next, const float* work, float* image,
+                     bool accumulate) {
     const Stage& stage = plan.stages[0];
     const int span = stage.span;
     for (int j = 0; j < span; ++j) {
         const Complex<float>* twiddle = column_twiddles(plan, stage, j);
         Vec products[2 * Radix];
+        if (next != nullptr) {
+            UGODIT_UNROLL
+            for (int q = 0; q < Radix; ++q)
+                prefetch_value(next + static_cast<std::ptrdiff_t>(j * Radix + q) * kPackedValue);
+        }
         fft::butterfly<Radix, true>(
-            [&](int q) { return twiddled<true>(load_value(work + (q * span + j) * kValue, kApart), twiddle, q); },
-            [&](int q, Value value) {
+            [&](int q) UGODIT_LAMBDA {
+                return twiddled<true>(load_value(work + (q * span + j) * kValue, kApart), twiddle, q);
+            },
+            [&](int q, Value value) UGODIT_LAMBDA {
                 const Value map =
                     load_value(maps + static_cast<std::ptrdiff_t>(j * Radix + q) * kPackedValue, kPackedApart);
                 const Value product = multiply_conjugate(value, map);
@@ -89,8 +98,10 @@ void sum_coils_dense(const Plan& plan, const float* maps, const float* work, flo
         const Complex<float>* twiddle = column_twiddles(plan, stage, j);
         dense_dft<true>(
             radix, plan.roots + stage.roots, scratch,
-            [&](int q) { return twiddled<true>(load_value(work + (q * span + j) * kValue, kApart), twiddle, q); },
-            [&](int q, Value value) {
+            [&](int q) UGODIT_LAMBDA {
+                return twiddled<true>(load_value(work + (q * span + j) * kValue, kApart), twiddle, q);
+            },
+            [&](int q, Value value) UGODIT_LAMBDA {
                 const int visit = j * radix + q;
                 const Value map = load_value(maps + static_cast<std::ptrdiff_t>(visit) * kPackedValue, kPackedApart);
                 const Value product = multiply_conjugate(value, map);
@@ -127,27 +138,27 @@ void apply_maps_rows(const Plan& plan, const float* maps, const float* image, fl
 }
 
 template <int Rows>
-void sum_coils_rows(const Plan& plan, const float* maps, const float* work, float* image, bool accumulate,
-                    float* scratch) {
+void sum_coils_rows(const Plan& plan, const float* maps, const float* next, const float* work, float* image,
+                    bool accumulate, float* scratch) {
     switch (plan.stages[0].radix) {
         case 1:
-            return sum_coils_radix<Rows, 1>(plan, maps, work, image, accumulate);
+            return sum_coils_radix<Rows, 1>(plan, maps, next, work, image, accumulate);
         case 2:
-            return sum_coils_radix<Rows, 2>(plan, maps, work, image, accumulate);
+            return sum_coils_radix<Rows, 2>(plan, maps, next, work, image, accumulate);
         case 3:
-            return sum_coils_radix<Rows, 3>(plan, maps, work, image, accumulate);
+            return sum_coils_radix<Rows, 3>(plan, maps, next, work, image, accumulate);
         case 4:
-            return sum_coils_radix<Rows, 4>(plan, maps, work, image, accumulate);
+            return sum_coils_radix<Rows, 4>(plan, maps, next, work, image, accumulate);
         case 5:
-            return sum_coils_radix<Rows, 5>(plan, maps, work, image, accumulate);
+            return sum_coils_radix<Rows, 5>(plan, maps, next, work, image, accumulate);
         case 6:
-            return sum_coils_radix<Rows, 6>(plan, maps, work, image, accumulate);
+            return sum_coils_radix<Rows, 6>(plan, maps, next, work, image, accumulate);
         case 8:
-            return sum_coils_radix<Rows, 8>(plan, maps, work, image, accumulate);
+            return sum_coils_radix<Rows, 8>(plan, maps, next, work, image, accumulate);
         case 12:
-            return sum_coils_radix<Rows, 12>(plan, maps, work, image, accumulate);
+            return sum_coils_radix<Rows, 12>(plan, maps, next, work, image, accumulate);
         case 16:
-            return sum_coils_radix<Rows, 16>(plan, maps, work, image, accumulate);
+            return sum_coils_radix<Rows, 16>(plan, maps, next, work, image, accumulate);
         default:
             return sum_coils_dense<Rows>(plan, maps, work, image, accumulate, scratch);
     }
@@ -177,15 +188,16 @@ template <bool Inverse>
 void stage_dense(const Plan& plan, const Stage& stage, int base, WorkData data, float* scratch) {
     for (int j = 0; j < stage.span; ++j) {
         const Complex<float>* twiddle = column_twiddles(plan, stage, j);
-        const auto place = [&](int q) { return base + j + q * stage.span; };
+        const auto place = [&](int q) UGODIT_LAMBDA { return base + j + q * stage.span; };
         // Inputs are all folded into scratch before the first output, so this is safe in place.
         dense_dft<Inverse>(
             stage.radix, plan.roots + stage.roots, scratch,
-            [&](int q) {
+            [&](int q) UGODIT_LAMBDA {
                 const Value value = data.load(place(q));
                 return Inverse ? twiddled<true>(value, twiddle, q) : value;
             },
-            [&](int q, Value value) { data.store(place(q), Inverse ? value : twiddled<false>(value, twiddle, q)); });
+            [&](int q, Value value)
+                UGODIT_LAMBDA { data.store(place(q), Inverse ? value : twiddled<false>(value, twiddle, q)); });
     }
 }
 
@@ -222,6 +234,7 @@ void run_stage(const Plan& plan, const Stage& stage, int base, WorkData data, fl
 struct Sink {
     const float* weights;
     const float* measured;
+    std::ptrdiff_t ahead;
     WorkData data;
     Vec loss;
 };
@@ -231,10 +244,16 @@ UGODIT_INLINE Value scaled(Value a, float factor) {
     return {weight * a.re, weight * a.im};
 }
 
+UGODIT_INLINE Value read_measured(const Sink& sink, int position) {
+    const float* here = sink.measured + static_cast<std::ptrdiff_t>(position) * kPackedValue;
+    prefetch_value(here + sink.ahead);
+    return load_value(here, kPackedApart);
+}
+
 struct ResidualSink : Sink {
     static constexpr bool kForward = true, kInverse = true, kMasked = true;
     UGODIT_INLINE Value operator()(int position, Value value) {
-        const Value target = load_value(measured + static_cast<std::ptrdiff_t>(position) * kPackedValue, kPackedApart);
+        const Value target = read_measured(*this, position);
         const Value residual = value - target;
         const Value result = scaled(residual, weights[position]);
         loss = madd(result.im, residual.im, madd(result.re, residual.re, loss));
@@ -261,8 +280,7 @@ struct ForwardSink : Sink {
 struct AdjointSink : Sink {
     static constexpr bool kForward = false, kInverse = true, kMasked = true;
     UGODIT_INLINE Value operator()(int position, Value) {
-        return scaled(load_value(measured + static_cast<std::ptrdiff_t>(position) * kPackedValue, kPackedApart),
-                      weights[position]);
+        return scaled(read_measured(*this, position), weights[position]);
     }
 };
 
@@ -285,15 +303,15 @@ template <int Radix, class S>
 void finish_radix(int base, WorkData data, S& sink) {
     Value middle[Radix];
     if constexpr (S::kForward) {
-        fft::butterfly<Radix, false>([&](int q) { return data.load(base + q); },
-                                     [&](int k, Value value) { middle[k] = sink(base + k, value); });
+        fft::butterfly<Radix, false>([&](int q) UGODIT_LAMBDA { return data.load(base + q); },
+                                     [&](int k, Value value) UGODIT_LAMBDA { middle[k] = sink(base + k, value); });
     } else {
         UGODIT_UNROLL
         for (int k = 0; k < Radix; ++k) middle[k] = sink(base + k, Value{});
     }
     if constexpr (S::kInverse) {
-        fft::butterfly<Radix, true>([&](int k) { return middle[k]; },
-                                    [&](int q, Value value) { data.store(base + q, value); });
+        fft::butterfly<Radix, true>([&](int k) UGODIT_LAMBDA { return middle[k]; },
+                                    [&](int q, Value value) UGODIT_LAMBDA { data.store(base + q, value); });
     } else {
         UGODIT_UNROLL
         for (int k = 0; k < Radix; ++k) data.store(base + k, middle[k]);
@@ -307,52 +325,64 @@ void finish_dense(const Plan& plan, const Mask& mask, int base, WorkData data, S
     const Complex<float>* roots = plan.roots + stage.roots;
     const int outputs = S::kMasked ? mask.counts[block] : half;
     const int* pairs = mask.pairs + block * half;
-    const auto pair = [&](int i) { return S::kMasked ? pairs[i] - 1 : i; };
+    const auto pair = [&](int i) UGODIT_LAMBDA { return S::kMasked ? pairs[i] - 1 : i; };
     const bool zeroth = !S::kMasked || sink.weights[base] != 0.0f;
     float* folded = scratch;                   // the inputs of the forward product
     float* middle = scratch + half * kFolded;  // the inputs of the inverse product
     const Value none{Vec::zero(), Vec::zero()};
     Value first = none, sum = none;  // sample 0 and the sum of all samples
+    // With one chunk of outputs every pair of inputs is read once: then it is folded where it is used.
+    const bool fold_first = !S::kInverse || outputs > kPairs;
+    const auto pair_of_samples = [&](int j) UGODIT_LAMBDA {
+        const Value a = data.load(base + j + 1), b = data.load(base + radix - j - 1);
+        return Folded{a + b, a - b};
+    };
     if constexpr (S::kForward) {
         first = sum = data.load(base);
-        for (int j = 1; j <= half; ++j) {
-            const Value a = data.load(base + j), b = data.load(base + radix - j);
-            store_folded(folded + (j - 1) * kFolded, a, b);
-            sum = sum + a + b;
+        for (int j = 0; fold_first && j < half; ++j) {
+            const Folded pair = pair_of_samples(j);
+            store_value(pair.even, folded + j * kFolded, kApart);
+            store_value(pair.odd, folded + j * kFolded + kValue, kApart);
         }
+        for (int q = 1; zeroth && q < radix; ++q) sum = sum + data.load(base + q);
     }
-    if constexpr (!S::kInverse) clear(data, base, radix);
     const Value middle0 = zeroth ? sink(base, sum) : none;
     Value total = middle0;  // the sum of all frequencies: sample 0 of the inverse
-    const auto turn_back = [&](int i, int k, Value above, Value below) {
+    const auto turn_back = [&](int i, int k, Value above, Value below) UGODIT_LAMBDA {
         const Value a = sink(base + k, above), b = sink(base + radix - k, below);
         if constexpr (S::kInverse) {
             store_folded(middle + i * kFolded, a, b);
-            total = total + a + b;
+            total = total + (a + b);
         } else {
             data.store(base + k, a);
             data.store(base + radix - k, b);
         }
     };
     if constexpr (S::kForward) {
-        dense_product<false>(
-            folded, half, roots, half, [](int j) { return j; }, outputs, pair,
-            [&](int i, int k, Value even, Value odd) {
-                const Value centre = first + even;
-                turn_back(i, k + 1, centre + odd, centre - odd);
-            });
+        const auto index = [](int j) UGODIT_LAMBDA { return j; };
+        const auto emit = [&](int i, int k, Value even, Value odd) UGODIT_LAMBDA {
+            const Value centre = first + even;
+            turn_back(i, k + 1, centre + odd, centre - odd);
+        };
+        if (fold_first) {
+            const auto input = [&](int j) UGODIT_LAMBDA { return load_folded(folded, j); };
+            if constexpr (!S::kInverse) clear(data, base, radix);
+            dense_product<false>(input, half, roots, half, index, outputs, pair, emit);
+        } else {
+            dense_product<false>(pair_of_samples, half, roots, half, index, outputs, pair, emit);
+        }
     } else {
         for (int i = 0; i < outputs; ++i) turn_back(i, pair(i) + 1, none, none);
     }
     data.store(base, S::kInverse ? total : middle0);
     if constexpr (S::kInverse) {
-        dense_product<true>(
-            middle, outputs, roots, half, pair, half, [](int i) { return i; },
-            [&](int, int j, Value even, Value odd) {
-                const Value centre = middle0 + even;
-                data.store(base + j + 1, centre + odd);
-                data.store(base + radix - j - 1, centre - odd);
-            });
+        dense_product<true>([&](int j) UGODIT_LAMBDA { return load_folded(middle, j); }, outputs, roots, half, pair,
+                            half, [](int i) UGODIT_LAMBDA { return i; },
+                            [&](int, int j, Value even, Value odd) UGODIT_LAMBDA {
+                                const Value centre = middle0 + even;
+                                data.store(base + j + 1, centre + odd);
+                                data.store(base + radix - j - 1, centre - odd);
+                            });
     }
 }
 
@@ -444,11 +474,12 @@ void run_block(const Plan& plan, int stage, int base, const Mask& mask, WorkData
 }
 
 template <class S>
-void run(const Plan& plan, int first_stage, const Mask& mask, const float* measured, float* work, Vec& loss,
-         float* scratch) {
+void run(const Plan& plan, int first_stage, const Mask& mask, const float* measured, std::ptrdiff_t ahead, float* work,
+         Vec& loss, float* scratch) {
     S sink{};
     sink.weights = mask.weights;
     sink.measured = measured;
+    sink.ahead = ahead;
     sink.data = WorkData{work};
     sink.loss = Vec::zero();
     const int step = first_stage == 0 ? plan.n : plan.stages[0].span;
@@ -493,41 +524,41 @@ void apply_maps(const fft::Plan& plan, int rows, const float* maps, const float*
     }
 }
 
-void sum_coils(const fft::Plan& plan, int rows, const float* maps, const float* work, float* image, bool accumulate,
-               float* scratch) {
+void sum_coils(const fft::Plan& plan, int rows, const float* maps, const float* next, const float* work, float* image,
+               bool accumulate, float* scratch) {
     switch (rows) {
         case 1:
-            return sum_coils_rows<1>(plan, maps, work, image, accumulate, scratch);
+            return sum_coils_rows<1>(plan, maps, next, work, image, accumulate, scratch);
         case 2:
-            return sum_coils_rows<2>(plan, maps, work, image, accumulate, scratch);
+            return sum_coils_rows<2>(plan, maps, next, work, image, accumulate, scratch);
         case 4:
-            return sum_coils_rows<4>(plan, maps, work, image, accumulate, scratch);
+            return sum_coils_rows<4>(plan, maps, next, work, image, accumulate, scratch);
 #if defined(UGODIT_ISA_AVX512) || defined(UGODIT_ISA_AVX2)
         case 8:
-            return sum_coils_rows<8>(plan, maps, work, image, accumulate, scratch);
+            return sum_coils_rows<8>(plan, maps, next, work, image, accumulate, scratch);
 #endif
 #if defined(UGODIT_ISA_AVX512)
         case 16:
-            return sum_coils_rows<16>(plan, maps, work, image, accumulate, scratch);
+            return sum_coils_rows<16>(plan, maps, next, work, image, accumulate, scratch);
 #endif
         default:
             __builtin_unreachable();
     }
 }
 
-void transform(Mode mode, const fft::Plan& plan, int first_stage, const Mask& mask, const float* measured, float* work,
-               Vec& loss, float* scratch) {
+void transform(Mode mode, const fft::Plan& plan, int first_stage, const Mask& mask, const float* measured,
+               std::ptrdiff_t ahead, float* work, Vec& loss, float* scratch) {
     switch (mode) {
         case Mode::kResidual:
-            return run<ResidualSink>(plan, first_stage, mask, measured, work, loss, scratch);
+            return run<ResidualSink>(plan, first_stage, mask, measured, ahead, work, loss, scratch);
         case Mode::kNormal:
-            return run<NormalSink>(plan, first_stage, mask, measured, work, loss, scratch);
+            return run<NormalSink>(plan, first_stage, mask, measured, ahead, work, loss, scratch);
         case Mode::kForward:
-            return run<ForwardSink>(plan, first_stage, mask, measured, work, loss, scratch);
+            return run<ForwardSink>(plan, first_stage, mask, measured, ahead, work, loss, scratch);
         case Mode::kAdjoint:
-            return run<AdjointSink>(plan, first_stage, mask, measured, work, loss, scratch);
+            return run<AdjointSink>(plan, first_stage, mask, measured, ahead, work, loss, scratch);
         case Mode::kInverse:
-            return run<InverseSink>(plan, first_stage, mask, measured, work, loss, scratch);
+            return run<InverseSink>(plan, first_stage, mask, measured, ahead, work, loss, scratch);
     }
 }
 

@@ -19,9 +19,10 @@ std::size_t pass_scratch_floats(const fft::Plan& plan);
 // [visit][2][rows]. maps: packed, at the vector's first lane.
 void apply_maps(const fft::Plan& plan, int rows, const float* maps, const float* image, float* work, float* scratch);
 
-// Last pass: the first stage backwards, times the conjugate maps, summed over coils.
-void sum_coils(const fft::Plan& plan, int rows, const float* maps, const float* work, float* image, bool accumulate,
-               float* scratch);
+// Last pass: the first stage backwards, times the conjugate maps, summed over coils. On the way the maps at `next`, if
+// not nullptr, are fetched into the second-level cache: the memory bus is idle here, and busy in the next first pass.
+void sum_coils(const fft::Plan& plan, int rows, const float* maps, const float* next, const float* work, float* image,
+               bool accumulate, float* scratch);
 
 // Stages from first_stage on, what Mode says at every position, and the same stages backwards.
 //     kResidual  v -> weight (v - measured),  sum of weight |v - measured|^2 added to loss
@@ -29,8 +30,9 @@ void sum_coils(const fft::Plan& plan, int rows, const float* maps, const float* 
 //     kForward   stays there: v where there is a weight, else 0; nothing goes backwards
 //     kAdjoint   weight measured goes backwards; nothing goes forward
 //     kInverse   what lies in work goes backwards
-// measured: packed, at the vector's first lane. loss: one Vec.
-void transform(Mode mode, const fft::Plan& plan, int first_stage, const Mask& mask, const float* measured, float* work,
-               Vec& loss, float* scratch);
+// measured: packed, at the vector's first lane. Whatever is read of it is fetched into the second-level cache for the
+// next row as well, `ahead` floats further on: what a mask selects is too scattered for the processor to foresee.
+void transform(Mode mode, const fft::Plan& plan, int first_stage, const Mask& mask, const float* measured,
+               std::ptrdiff_t ahead, float* work, Vec& loss, float* scratch);
 
 }  // namespace ugodit::UGODIT_ISA

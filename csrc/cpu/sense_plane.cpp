@@ -32,7 +32,7 @@ void plane_forward(const SenseCall& call, int row) {
     read_rows(plan, layout, call.image + call.plane_item * channels, row, 1, image);
     apply_maps(plan, 1, row_maps(call, row), image, plane_row(call, row), scratch);
     Vec loss = Vec::zero();
-    transform(Mode::kForward, plan, 1, call.masks[0], nullptr, plane_row(call, row), loss, scratch);
+    transform(Mode::kForward, plan, 1, call.masks[0], nullptr, 0, plane_row(call, row), loss, scratch);
 }
 
 void plane_columns(const SenseCall& call, int chunk) {
@@ -66,7 +66,7 @@ void plane_columns(const SenseCall& call, int chunk) {
             call.kspace == nullptr ? nullptr : call.kspace + call.plane_item * call.kspace_stride + packed;
         float* column = line + static_cast<std::size_t>(c) * plan.n * kValue;
         Vec loss = Vec::zero();
-        transform(call.mode, plan, 0, mask, kspace, column, loss, scratch);
+        transform(call.mode, plan, 0, mask, kspace, 0, column, loss, scratch);
         if (call.mode == Mode::kForward) {
             float* out = call.measured + call.plane_item * layout.kspace_floats() + packed;
             for (int h = 0; h < plan.n; ++h) {
@@ -99,8 +99,8 @@ void plane_inverse(const SenseCall& call, int row) {
     const bool accumulate = call.plane_block > 0;
     if (accumulate) read_rows(plan, layout, gradient, row, 1, image);
     Vec loss = Vec::zero();
-    transform(Mode::kInverse, plan, 1, call.masks[0], nullptr, plane_row(call, row), loss, scratch);
-    sum_coils(plan, 1, row_maps(call, row), plane_row(call, row), image, accumulate, scratch);
+    transform(Mode::kInverse, plan, 1, call.masks[0], nullptr, 0, plane_row(call, row), loss, scratch);
+    sum_coils(plan, 1, row_maps(call, row), nullptr, plane_row(call, row), image, accumulate, scratch);
     write_rows(plan, layout, gradient, row, 1, image);
 }
 

@@ -27,6 +27,9 @@ void sense_rows(const SenseCall& call, int task) {
     const float* maps = call.maps + item * call.maps_stride + packed;
     const float* kspace = call.kspace == nullptr ? nullptr : call.kspace + item * call.kspace_stride + packed;
     const Mask& mask = call.masks[item * call.masks_stride];
+    // The next task's maps lie behind this one's, but for the last row group of an item.
+    const std::size_t row_floats = layout.blocks * layout.block_floats();
+    const float* next = group + 1 < layout.groups ? maps + row_floats : nullptr;
     float* image = thread_memory(call);
     float* gradient = image + image_floats(plan, sets.rows);
     float* work = gradient + image_floats(plan, sets.rows);
@@ -40,9 +43,11 @@ void sense_rows(const SenseCall& call, int task) {
             const std::size_t offset = block * layout.block_floats() + part * Vec::kWidth;
             Vec loss = Vec::zero();
             if (forward) apply_maps(plan, sets.rows, maps + offset, image, work, scratch);
-            transform(call.mode, plan, 1, mask, kspace == nullptr ? nullptr : kspace + offset, work, loss, scratch);
+            transform(call.mode, plan, 1, mask, kspace == nullptr ? nullptr : kspace + offset,
+                      next == nullptr ? 0 : row_floats, work, loss, scratch);
             if (inverse) {
-                sum_coils(plan, sets.rows, maps + offset, work, gradient, vector > 0, scratch);
+                sum_coils(plan, sets.rows, maps + offset, next == nullptr ? nullptr : next + offset, work, gradient,
+                          vector > 0, scratch);
                 total += sum_lanes(loss);
             } else {
                 float* out = call.measured + item * layout.kspace_floats() + packed + offset;
@@ -60,8 +65,8 @@ void sense_rows(const SenseCall& call, int task) {
 }
 
 const SenseKernels& sense_kernels() {
-    static constexpr SenseKernels kernels{Vec::kWidth,   rows_scratch_floats, sense_rows,   solve_rows,
-                                          plane_forward, plane_columns,       plane_inverse};
+    static constexpr SenseKernels kernels{Vec::kWidth,   rows_scratch_floats, sense_rows,    solve_rows,
+                                          plane_forward, plane_columns,       plane_inverse, multiply_adds};
     return kernels;
 }
 

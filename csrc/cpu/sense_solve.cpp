@@ -79,8 +79,8 @@ void solve_rows(const SenseCall& call, int task) {
                 const int block = vector / sets.parts, part = set * sets.parts + vector % sets.parts;
                 const float* here = maps + block * layout.block_floats() + part * Vec::kWidth;
                 apply_maps(plan, sets.rows, here, in, work, scratch);
-                transform(Mode::kNormal, plan, 1, mask, nullptr, work, loss, scratch);
-                sum_coils(plan, sets.rows, here, work, out, vector > 0, scratch);
+                transform(Mode::kNormal, plan, 1, mask, nullptr, 0, work, loss, scratch);
+                sum_coils(plan, sets.rows, here, nullptr, work, out, vector > 0, scratch);
             }
         };
         const int first = group * layout.rows + set * sets.rows;

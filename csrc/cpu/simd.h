@@ -267,6 +267,12 @@ UGODIT_INLINE void store_value(Value a, float* p, int apart) {
     a.im.store(p + apart);
 }
 
+// Fetches a packed value into the second-level cache: its real and imaginary parts are a cache line each.
+UGODIT_INLINE void prefetch_value(const float* p) {
+    __builtin_prefetch(p, 0, 2);
+    __builtin_prefetch(p + kLanes, 0, 2);
+}
+
 // Sums of Count vectors over the coils of each row, to out[i Rows + r]; added to what is there if `accumulate`.
 template <int Rows, int Count>
 UGODIT_INLINE void store_sums(const Vec* v, float* out, bool accumulate) {

@@ -8,9 +8,12 @@
 #if defined(__CUDACC__)
 #define UGODIT_HD __host__ __device__ __forceinline__
 #define UGODIT_UNROLL _Pragma("unroll")
+#define UGODIT_LAMBDA
 #else
 #define UGODIT_HD inline __attribute__((always_inline))
 #define UGODIT_UNROLL _Pragma("GCC unroll 64")
+// After a lambda's parameters: GCC leaves large ones out of line otherwise, and passes vectors through memory.
+#define UGODIT_LAMBDA __attribute__((always_inline))
 #endif
 
 namespace ugodit::fft {

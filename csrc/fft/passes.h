@@ -13,11 +13,11 @@ namespace ugodit::fft {
 template <int Radix, class Data>
 UGODIT_HD void decimate(const Data& data, int first, int span, const Complex<float>* twiddle) {
     if (twiddle == nullptr) {
-        butterfly<Radix, false>([&](int q) { return data.load(first + q * span); },
-                                [&](int q, auto value) { data.store(first + q * span, value); });
+        butterfly<Radix, false>([&](int q) UGODIT_LAMBDA { return data.load(first + q * span); },
+                                [&](int q, auto value) UGODIT_LAMBDA { data.store(first + q * span, value); });
     } else {
-        butterfly<Radix, false>([&](int q) { return data.load(first + q * span); },
-                                [&](int q, auto value) {
+        butterfly<Radix, false>([&](int q) UGODIT_LAMBDA { return data.load(first + q * span); },
+                                [&](int q, auto value) UGODIT_LAMBDA {
                                     data.store(first + q * span, q == 0 ? value : rotate<false>(value, twiddle[q - 1]));
                                 });
     }
@@ -27,15 +27,15 @@ UGODIT_HD void decimate(const Data& data, int first, int span, const Complex<flo
 template <int Radix, class Data>
 UGODIT_HD void assemble(const Data& data, int first, int span, const Complex<float>* twiddle) {
     if (twiddle == nullptr) {
-        butterfly<Radix, true>([&](int q) { return data.load(first + q * span); },
-                               [&](int q, auto value) { data.store(first + q * span, value); });
+        butterfly<Radix, true>([&](int q) UGODIT_LAMBDA { return data.load(first + q * span); },
+                               [&](int q, auto value) UGODIT_LAMBDA { data.store(first + q * span, value); });
     } else {
         butterfly<Radix, true>(
-            [&](int q) {
+            [&](int q) UGODIT_LAMBDA {
                 const auto value = data.load(first + q * span);
                 return q == 0 ? value : rotate<true>(value, twiddle[q - 1]);
             },
-            [&](int q, auto value) { data.store(first + q * span, value); });
+            [&](int q, auto value) UGODIT_LAMBDA { data.store(first + q * span, value); });
     }
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "fft/butterfly.h"
@@ -60,24 +61,32 @@ double stage_cost(int radix, bool last) {
     return 40.0 * radix * std::log2(2.0 * radix);
 }
 
+double rotation_cost(int) {
+    return 4;
+}
+bool processor_has_butterfly(int radix) {
+    return has_butterfly(radix);
+}
+
 struct Chain {
     double cost;
     std::vector<int> radices;
 };
 
 // The cheapest chain of radices for n.
-const Chain& best_chain(int n, std::map<int, Chain>& known) {
+const Chain& best_chain(int n, const Machine& machine, std::map<int, Chain>& known) {
     if (const auto found = known.find(n); found != known.end()) return found->second;
-    constexpr double kTwiddle = 4, kPass = 6;  // per position: one rotation; loads and stores of one more pass
     Chain best{1e30, {}};
     for (int radix = 2; radix <= n; ++radix) {
-        if (n % radix != 0 || !(has_butterfly(radix) || is_prime(radix))) continue;
+        if (n % radix != 0 || !(machine.has_butterfly(radix) || is_prime(radix))) continue;
         const int span = n / radix;
-        if (span > 1 && !has_butterfly(radix) && radix > kLargestDensePrime) continue;  // Bluestein only comes last
-        Chain chain{stage_cost(radix, span == 1) * span, {radix}};
+        const bool bluestein = !machine.has_butterfly(radix) && radix > machine.largest_dense_prime;
+        if (span > 1 && bluestein) continue;  // it only comes last
+        Chain chain{machine.stage_cost(radix, span == 1) * span, {radix}};
         if (span > 1) {
-            const Chain& rest = best_chain(span, known);
-            chain.cost += radix * rest.cost + n * (kPass + (std::gcd(radix, span) > 1 ? kTwiddle : 0));
+            const Chain& rest = best_chain(span, machine, known);
+            chain.cost += radix * rest.cost;
+            chain.cost += n * (machine.pass_cost + (std::gcd(radix, span) > 1 ? machine.twiddle_cost(radix) : 0));
             chain.radices.insert(chain.radices.end(), rest.radices.begin(), rest.radices.end());
         }
         if (chain.cost < best.cost) best = chain;
@@ -86,13 +95,15 @@ const Chain& best_chain(int n, std::map<int, Chain>& known) {
 }
 
 // Fills stages[level..] and the orders of a block of n positions.
-void lay_out(Owner& owner, const std::vector<int>& radices, std::size_t level, int n, std::vector<int>& input,
-             std::vector<int>& output) {
+void lay_out(Owner& owner, const Machine& machine, const std::vector<int>& radices, std::size_t level, int n,
+             std::vector<int>& input, std::vector<int>& output) {
     Stage& stage = owner.plan.stages[level];
     const int radix = radices[level], span = n / radix;
     stage = {radix, span, -1, -1};
     std::vector<int> inner_input{0}, inner_output{0};
-    if (level + 1 < radices.size()) lay_out(owner, radices, level + 1, span, inner_input, inner_output);
+    if (level + 1 < radices.size()) {
+        lay_out(owner, machine, radices, level + 1, span, inner_input, inner_output);
+    }
     const bool coprime = std::gcd(radix, span) == 1;
     input.resize(n);
     output.resize(n);
@@ -117,7 +128,7 @@ void lay_out(Owner& owner, const std::vector<int>& radices, std::size_t level, i
             }
         }
     }
-    if (!has_butterfly(radix) && radix <= kLargestDensePrime) {
+    if (!machine.has_butterfly(radix) && radix <= machine.largest_dense_prime) {
         stage.roots = static_cast<int>(owner.roots.size());
         const int half = (radix - 1) / 2;
         for (int k = 1; k <= half; ++k) {
@@ -127,7 +138,7 @@ void lay_out(Owner& owner, const std::vector<int>& radices, std::size_t level, i
 }
 
 // A length of at least `least` whose only prime factors are 2, 3 and 5, the cheapest of the next few.
-int smooth_length(int least) {
+int smooth_length(int least, const Machine& machine) {
     std::map<int, Chain> known;
     int best = 0;
     for (int n = least; n <= 2 * least; ++n) {
@@ -136,13 +147,13 @@ int smooth_length(int least) {
             while (rest % prime == 0) rest /= prime;
         }
         if (rest != 1) continue;
-        if (best == 0 || best_chain(n, known).cost < best_chain(best, known).cost) best = n;
+        if (best == 0 || best_chain(n, machine, known).cost < best_chain(best, machine, known).cost) best = n;
     }
     return best;
 }
 
-void add_bluestein(Owner& owner, int prime) {
-    const Plan& inner = plan_for(smooth_length(2 * prime - 1));
+void add_bluestein(Owner& owner, const Machine& machine, int prime) {
+    const Plan& inner = plan_for(smooth_length(2 * prime - 1, machine), machine);
     const int length = inner.n;
     owner.chirp.resize(prime);
     std::vector<double> re(length, 0.0), im(length, 0.0);
@@ -174,14 +185,15 @@ void add_bluestein(Owner& owner, int prime) {
     owner.plan.inner = &inner;
 }
 
-std::unique_ptr<Owner> build(int n) {
+std::unique_ptr<Owner> build(int n, const Machine& machine) {
     auto owner = std::make_unique<Owner>();
     std::map<int, Chain> known;
-    std::vector<int> radices = n == 1 ? std::vector<int>{1} : best_chain(n, known).radices;
+    std::vector<int> radices = n == 1 ? std::vector<int>{1} : best_chain(n, machine, known).radices;
     // The first pass is fused with the sensitivity maps and the last with the mask: there are always two.
     if (radices.size() == 1) radices.insert(radices.begin(), 1);
-    lay_out(*owner, radices, 0, n, owner->input, owner->output);
-    if (!has_butterfly(radices.back()) && radices.back() > kLargestDensePrime) add_bluestein(*owner, radices.back());
+    lay_out(*owner, machine, radices, 0, n, owner->input, owner->output);
+    const int last = radices.back();
+    if (!machine.has_butterfly(last) && last > machine.largest_dense_prime) add_bluestein(*owner, machine, last);
     const Stage& first = owner->plan.stages[0];
     for (int j = 0; j < first.span; ++j) {
         for (int q = 0; q < first.radix; ++q) owner->visit.push_back(owner->input[q * first.span + j]);
@@ -201,14 +213,16 @@ std::unique_ptr<Owner> build(int n) {
 
 }  // namespace
 
-const Plan& plan_for(int n) {
+const Machine kProcessor{processor_has_butterfly, stage_cost, rotation_cost, 6, kLargestDensePrime};
+
+const Plan& plan_for(int n, const Machine& machine) {
     // Recursive: Bluestein's plan asks for its inner one. Never freed: threads may still use plans while a process
     // ends.
     static auto* lock = new std::recursive_mutex;
-    static auto* plans = new std::map<int, std::unique_ptr<Owner>>;
+    static auto* plans = new std::map<std::pair<const Machine*, int>, std::unique_ptr<Owner>>;
     const std::lock_guard<std::recursive_mutex> guard(*lock);
-    std::unique_ptr<Owner>& owner = (*plans)[n];
-    if (!owner) owner = build(n);
+    std::unique_ptr<Owner>& owner = (*plans)[{&machine, n}];
+    if (!owner) owner = build(n, machine);
     return owner->plan;
 }
 

@@ -18,8 +18,19 @@
 namespace ugodit::fft {
 
 constexpr int kMaxStages = 12;
-// Primes above this go through Bluestein's algorithm; below it a dense DFT with symmetric folding is cheaper.
+// On the CPU, primes above this go through Bluestein's algorithm; below it a dense DFT with symmetric folding is
+// cheaper.
 constexpr int kLargestDensePrime = 127;
+
+// What decides the chain of radices of a length: what the passes cost on the machine that will run them.
+struct Machine {
+    bool (*has_butterfly)(int radix);
+    double (*stage_cost)(int radix, bool last);  // of one DFT of that radix
+    double (*twiddle_cost)(int radix);           // of a position, where a stage of that radix needs twiddles
+    double pass_cost;                            // of a position: the loads and stores of one more pass
+    int largest_dense_prime;
+};
+extern const Machine kProcessor;
 
 struct Stage {
     int radix;
@@ -46,6 +57,6 @@ struct Plan {
 };
 
 // The plan for length n >= 1, built on the first call, kept for the life of the process. Host only, thread-safe.
-const Plan& plan_for(int n);
+const Plan& plan_for(int n, const Machine& machine = kProcessor);
 
 }  // namespace ugodit::fft

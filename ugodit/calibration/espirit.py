@@ -24,7 +24,7 @@ def estimate_maps(
     mask: Tensor | None = None,
     kernel_width: int | None = None,
     threshold: float = 0.02,
-    crop: float = 0.9,
+    crop: float | None = None,
     sets: int = 1,
     soft: bool = False,
 ) -> Tensor:
@@ -51,7 +51,7 @@ def estimate_maps_and_eigenvalues(
     mask: Tensor | None = None,
     kernel_width: int | None = None,
     threshold: float = 0.02,
-    crop: float = 0.9,
+    crop: float | None = None,
     sets: int = 1,
     soft: bool = False,
 ) -> tuple[Tensor, Tensor]:
@@ -62,9 +62,10 @@ def estimate_maps_and_eigenvalues(
     measured; None: what is not zero. kernel_width: k-space kernel, samples along both axes; None: 6, or three sevenths
     of the ACS where that is less (a wider kernel in a narrow ACS finds no space free of noise, and the maps vanish
     inside the object). threshold: singular values of the calibration matrix below this fraction of the largest are
-    noise. crop: where the eigenvalue, between 0 and 1, is not above it the maps are 0. sets: 1, or 2 where the object
-    is larger than the field of view. soft: weigh the maps smoothly round the crop threshold, as BART's ecalib -S, in
-    place of a hard edge.
+    noise. crop: where the eigenvalue, between 0 and 1, is not above it the maps are 0; None: 0.95, as in sigpy, or 0.9
+    where fewer than 20 lines leave the eigenvalues less certain and 0.95 would cut into the object. sets: 1, or 2 where
+    the object is larger than the field of view. soft: weigh the maps smoothly round the crop threshold, as BART's
+    ecalib -S, in place of a hard edge.
 
     Returns maps, complex64 (C, H, W) or (B, C, H, W), for sets > 1 with an axis of sets before the coils, and their
     eigenvalues, float32, the same without coils. In every set sum_c |S_c|^2 is 1 inside the support and 0 outside
@@ -80,11 +81,13 @@ def estimate_maps_and_eigenvalues(
         raise InputError(f"sets: expected 1, or 2 for two coils or more, got {sets} for {kspace.shape[-3]} coils")
     if not 0 < threshold < 1:
         raise InputError(f"threshold: expected a fraction between 0 and 1, got {threshold}; 0.02 is usual")
-    if not crop < 1:
+    if crop is not None and not crop < 1:
         raise InputError(f"crop: expected an eigenvalue below 1, got {crop}; 0.9 is usual")
     batch = kspace if kspace.ndim == 4 else kspace[None]
     blocks = calibration_data(batch, acs_width, mask)
-    kernel_width = _kernel_width(kernel_width, min(blocks.shape[-2:]))
+    lines = min(blocks.shape[-2:])
+    kernel_width = _kernel_width(kernel_width, lines)
+    crop = crop if crop is not None else 0.95 if lines >= 20 else 0.9
     maps, eigenvalues = maps_from_block(
         blocks,
         (kspace.shape[-2], kspace.shape[-1]),

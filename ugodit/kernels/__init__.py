@@ -2,8 +2,8 @@
 
 from ugodit.kernels.ops import pack_kspace, pack_maps, sense_adjoint, sense_forward, sense_residual, sense_solve
 
-from ugodit.kernels import _cpu_ops  # isort: skip  # registers the CPU's implementations of the ops just defined
+from ugodit.kernels import _cpu_ops, _cuda_ops  # isort: skip  # register the implementations of the ops just defined
 
 __all__ = ["pack_kspace", "pack_maps", "sense_adjoint", "sense_forward", "sense_residual", "sense_solve"]
 
-del _cpu_ops
+del _cpu_ops, _cuda_ops

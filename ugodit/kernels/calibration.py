@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ugodit import _cpu  # type: ignore[attr-defined]
+from ugodit import _cpu
 
 
 def espirit_maps_(
@@ -17,15 +17,16 @@ def espirit_maps_(
     crop: float,
     *,
     soft: bool = False,
-    variant: str = "best",
+    blocks: tuple[int, int, bool] | None = None,
 ) -> None:
     """Fills maps and eigenvalues with the dominant eigenpairs of ESPIRiT's operator at every pixel.
 
     maps: complex64 (sets, C, H, W), contiguous, on the CPU. eigenvalues: float32 (sets, H, W), contiguous.
-    correlations: complex (2 R + 1, 2 R + 1, C, C): the operator's Fourier coefficients, csrc/cpu/espirit.h.
+    correlations: complex (2 R + 1, 2 R + 1, C, C): the operator's Fourier coefficients, csrc/espirit/arguments.h.
     reference: complex (C,): the maps' projection on it is real and positive. crop: where the eigenvalue is not above
-    it the maps are 0; soft: the smooth weights of BART's ecalib -S instead. variant: baseline, avx2, avx512, or best:
-    what this processor has. The result does not depend on the number of threads (torch.get_num_threads()).
+    it the maps are 0; soft: the smooth weights of BART's ecalib -S instead. The result does not depend on the number of
+    threads (torch.get_num_threads()). blocks: for tests, the GPU's kernel on the host instead, with (blocks, threads a
+    block, whether they take their turns backwards).
     """
     sets, coils, rows, columns = maps.shape
     terms = correlations.shape[0]
@@ -51,23 +52,13 @@ def espirit_maps_(
         torch.view_as_real(_waves(columns, terms)[:, terms // 2 + 1 :]).permute(1, 2, 0).float().contiguous()
     )
     reference = reference.to(torch.complex64).resolve_conj().contiguous()
-    _cpu.espirit_maps(
-        packed.data_ptr(),
-        row_phases.data_ptr(),
-        cosines_sines.data_ptr(),
-        reference.data_ptr(),
-        maps.data_ptr(),
-        eigenvalues.data_ptr(),
-        coils,
-        rows,
-        columns,
-        terms // 2,
-        sets,
-        crop,
-        soft,
-        torch.get_num_threads(),
-        variant,
-    )
+    problem = (coils, rows, columns, terms // 2, sets, crop, soft)
+    arrays = [x.data_ptr() for x in (packed, row_phases, cosines_sines, reference, maps, eigenvalues)]
+    if blocks is None:
+        _cpu.espirit_maps(*problem, torch.get_num_threads(), *arrays)
+    else:
+        count, threads, descending = blocks
+        _cpu.espirit_maps_by_blocks(count, threads, descending, *problem, *arrays)
 
 
 def _waves(length: int, terms: int) -> Tensor:

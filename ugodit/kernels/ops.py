@@ -108,7 +108,11 @@ def _device_ops(tensor: Tensor):  # type: ignore[no-untyped-def]  # a module
         from ugodit.kernels import _cpu_ops
 
         return _cpu_ops
-    raise ValueError(f"expected a tensor on the CPU, got one on {tensor.device}")
+    if tensor.device.type == "cuda":
+        from ugodit.kernels import _cuda_ops
+
+        return _cuda_ops
+    raise ValueError(f"expected a tensor on the CPU or a CUDA device, got one on {tensor.device}")
 
 
 # ---- shapes for torch.compile --------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 The same names and meanings as the compiled ones, but sensitivity maps and k-space are unpacked complex tensors
 (B or 1, C, H, W). Weights (B or 1, W) mean hybrid space (k-space after a centred unitary inverse FFT along the
-readout), so that only the phase-encode axis is transformed here; weights (B or 1, H, W) mean full k-space. Everything is
-unitary and centred, as fastMRI defines it. Tests compare the compiled kernels with this file in double precision.
+readout), so that only the phase-encode axis is transformed here; weights (B or 1, H, W) mean full k-space. Everything
+is unitary and centred, as fastMRI defines it. Tests compare the compiled kernels with this file in double precision.
 """
 
 import torch
