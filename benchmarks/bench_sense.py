@@ -283,7 +283,7 @@ def measure_bart(size: tuple[int, int, int], iterations: int = 30, rounds: int =
             write_cfl(f"{folder}/{name}", array[0].permute(1, 2, 0)[:, :, None].numpy())
 
         def bart() -> None:
-            # -w1: without it BART scales the data, and mu would mean something else. ~ -d4 makes it print its time.
+            # -w1: without it BART scales the data, and mu would mean something else. -d4 makes it print its time.
             command = ["bart", "pics", "-d4", "-l2", f"-r{MU}", f"-i{iterations}", "-w1", "kspace", "maps", "image"]
             try:
                 done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)

@@ -6,7 +6,6 @@ of its input it takes only the size.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -77,9 +76,7 @@ class ConvDecoder(nn.Module):
         rows, columns = shape
         steps = len(self.convolutions) - 1
         factor = max(min(rows, columns) / SMALLEST, 1.0) ** (1 / steps)
-        sizes = [
-            (math.ceil(rows / factor ** (steps - i)), math.ceil(columns / factor ** (steps - i))) for i in range(steps)
-        ]
+        sizes = [(round(rows / factor ** (steps - i)), round(columns / factor ** (steps - i))) for i in range(steps)]
         sizes += [(rows, columns), (rows, columns)]
-        assert all(a[0] <= b[0] for a, b in pairwise(sizes))
+        assert all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(sizes))
         return sizes

@@ -35,7 +35,6 @@ Configuration = dict[str, Any]
 
 L1_WEIGHTS = (3e-5, 1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3, 3e-3, 6e-3, 1.2e-2, 2.5e-2, 5e-2)
 TV_WEIGHTS = (3e-5, 1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3, 3e-3, 6e-3, 1.2e-2, 2.5e-2, 5e-2)
-FITS = ("network", "fit", "train", "adapt")
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,10 @@ class Method:
 
 
 def configuration_of(name: str, settings: Settings, group: Group | None) -> Configuration:
-    """All that the method's image depends on but the data: the preset's tables with the overrides in their places."""
+    """All that the method's image depends on but its data: the preset's tables with the overrides in their places.
+
+    Without `group`, a prior's training scans are left out. InputError for overrides that do not fit.
+    """
     method = METHODS[name]
     configuration = method.configure(settings)
     for path, value in settings.overrides.items():
@@ -93,17 +95,23 @@ def configuration_of(name: str, settings: Settings, group: Group | None) -> Conf
             _override(configuration, path, rest.split("."), value)
     for table in {"fit", "train", "adapt"} & set(configuration):
         configuration[table] = FitConfig.from_dict(configuration[table]).to_dict()
-    if method.needs_group:
-        assert group is not None
+    if "network" in configuration:
+        try:
+            configuration["network"] = NetworkConfig.from_dict(configuration["network"]).to_dict()
+        except (TypeError, ValueError) as error:
+            raise InputError(f"--set: {name}.network: {error}") from error
+    if method.needs_group and group is not None:
         configuration |= {"group": group.description, "sampling": group.sampling}
     return configuration
 
 
-def check_overrides(overrides: Mapping[str, Any]) -> None:
-    """InputError for an override of a method that does not exist."""
-    for path in overrides:
+def check_settings(names: Sequence[str], settings: Settings) -> None:
+    """InputError for an override that no method has or that is out of range: before anything runs."""
+    for path in settings.overrides:
         if path.partition(".")[0] not in METHODS:
             raise InputError(f"--set: {path}: expected METHOD.TABLE.FIELD with a METHOD of {', '.join(METHODS)}")
+    for name in names:
+        configuration_of(name, settings, None)
 
 
 def _override(configuration: Configuration, path: str, names: list[str], value: Any) -> None:
@@ -344,11 +352,6 @@ def chosen(text: str | None) -> Sequence[str]:
         if name not in METHODS:
             raise InputError(f"--methods: expected some of {', '.join(METHODS)}, got {name!r}")
     return tuple(name for name in METHODS if name in names)
-
-
-def no_group_needed(names: Sequence[str]) -> bool:
-    """Whether none of the methods wants training scans."""
-    return not any(METHODS[name].needs_group for name in names)
 
 
 def device_of(name: str) -> torch.device:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -32,6 +34,8 @@ CURVES = {
     "alone": "#009e73",
     "group_adapted": "#0047b3",
 }
+SHOWN_DB = 18.0
+"""Of the curves, down from the best."""
 LEVELS = {"cg_sense_best": ":", "l1_wavelet": "--", "tv": "-."}
 
 
@@ -80,10 +84,10 @@ def picture_name(record: Record) -> str:
 def montage(panels: Mapping[str, Picture], notes: Mapping[str, str], target: Picture) -> bytes:
     """PNG bytes: the panels and the target in one grey scale, the errors times ERROR_SCALE below; under LARGEST bytes.
 
-    The panels' pixels are shrunk until the file is small enough; pixels are never enlarged.
+    The panels are shrunk until the file is small enough.
     """
     for width in (256, 224, 192, 160, 128, 96):
-        content = _montage(panels, notes, target, min(width, target.shape[1]))
+        content = _montage(panels, notes, target, width)
         if len(content) <= LARGEST:
             break
     return content
@@ -91,6 +95,8 @@ def montage(panels: Mapping[str, Picture], notes: Mapping[str, str], target: Pic
 
 def _montage(panels: Mapping[str, Picture], notes: Mapping[str, str], target: Picture, width: int) -> bytes:
     dpi = 100
+    # Small pictures are enlarged by whole pixels, large ones shrunk.
+    sharp = "nearest" if width >= target.shape[1] else "antialiased"
     height = width * target.shape[0] / target.shape[1]
     head = 34
     wide = max(width, 150)  # the titles need that much
@@ -106,7 +112,7 @@ def _montage(panels: Mapping[str, Picture], notes: Mapping[str, str], target: Pi
             if row and title == "target":
                 continue
             axis = figure.add_axes((left, (1 - row) * height / total, *size))
-            axis.imshow(shown, cmap="gray", vmin=0, vmax=white, interpolation="antialiased", aspect="auto")
+            axis.imshow(shown, cmap="gray", vmin=0, vmax=white, interpolation=sharp, aspect="auto")
             axis.set_axis_off()
         middle = (column + 0.5) / (len(panels) + 1)
         figure.text(middle, 1 - 10 / total, title, color="white", ha="center", va="center", fontsize=7)
@@ -129,36 +135,47 @@ def curves_picture(path: Path, tables: Mapping[str, Sequence[Record]]) -> bool:
     A method's line is the mean over the runs, point by point, of seconds and of PSNR; what is not iterative is a level.
     """
     tables = {
-        title: records for title, records in tables.items() if any(record["method"] in CURVES for record in records)
+        title: records
+        for title, records in tables.items()
+        if any(record["method"] in CURVES and record["curve"] for record in records)
     }
     if not tables:
         return False
-    figure = Figure(figsize=(5.2 * len(tables) + 0.6, 4.2), dpi=110, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(4.4 * len(tables) + 2.4, 4.0), dpi=100, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
+    handles: dict[str, Artist] = {}
     for axis, (title, records) in zip(figure.subplots(1, len(tables), squeeze=False)[0], tables.items(), strict=True):
-        for method, colour in CURVES.items():
-            for style, (label, runs) in zip(("-", "--", ":", "-."), _by_label(records, method).items(), strict=False):
-                seconds, psnrs = mean_curve([run["curve"] for run in runs])
-                strong = method in ("group_adapted", "alone")
-                axis.plot(seconds, psnrs, style, color=colour, linewidth=2.2 if strong else 1.4, label=label)
-        for method, style in LEVELS.items():
-            for label, runs in _by_label(records, method).items():
-                level = float(np.mean([run["psnr"] for run in runs]))
-                axis.axhline(level, color="black", linestyle=style, linewidth=1, label=f"{label}, best on the truth")
-        for label, runs in _by_label(records, "group_unadapted").items():
-            point = [float(np.mean([run[name] for run in runs])) for name in ("seconds", "psnr")]
-            axis.plot(*point, "o", color=CURVES["group_adapted"], markersize=7, label=label)
+        handles |= _draw_curves(axis, records)
         axis.set(xscale="log", xlabel="seconds", ylabel="PSNR, dB (mean over scans)", title=title)
-        top = axis.get_ylim()[1]
-        axis.set_ylim(max(axis.get_ylim()[0], top - 16), top)
+        low, high = axis.get_ylim()
+        axis.set_ylim(max(low, high - SHOWN_DB), high)  # the first steps of an un-trained network say little
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(fontsize=6.5, loc="lower right", frameon=False)
+    figure.legend(list(handles.values()), list(handles), loc="outside right center", fontsize=8, frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, buffer.getvalue())
     return True
+
+
+def _draw_curves(axis: Axes, records: Sequence[Record]) -> dict[str, Artist]:
+    """What is drawn, by its name in the legend."""
+    handles: dict[str, Artist] = {}
+    for method, colour in CURVES.items():
+        width = 2.4 if method in ("group_adapted", "alone") else 1.4
+        curved = [record for record in records if record["curve"]]
+        for style, (label, runs) in zip(("-", "--", ":", "-."), _by_label(curved, method).items(), strict=False):
+            seconds, psnrs = mean_curve([run["curve"] for run in runs])
+            handles[label] = axis.plot(seconds, psnrs, style, color=colour, linewidth=width)[0]
+    for label, runs in _by_label(records, "group_unadapted").items():
+        point = [float(np.mean([run[name] for run in runs])) for name in ("seconds", "psnr")]
+        handles[label] = axis.plot(*point, "o", color=CURVES["group_adapted"], markersize=7)[0]
+    for method, style in LEVELS.items():
+        for label, runs in _by_label(records, method).items():
+            level = float(np.mean([run["psnr"] for run in runs]))
+            handles[f"{label} (on the truth)"] = axis.axhline(level, color="black", linestyle=style, linewidth=1)
+    return handles
 
 
 def mean_curve(curves: Sequence[Sequence[Sequence[float]]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from cases import PARTS, SUITES, Slice, Suite, Wanted, check_disjoint, load_suite
-from methods import METHODS, Group, Settings, check_overrides, chosen, configuration_of, device_of
+from methods import METHODS, Group, Settings, check_settings, chosen, configuration_of, device_of
 from pictures import case_picture, image_path, target_path
 from records import Record, append, digest, done, environment, key_of, read
 from scoring import Outcome, Problem
@@ -129,9 +129,9 @@ class _Bench:
         self.device = device_of(arguments.device)
         self.names = chosen(arguments.methods)
         self.overrides = dict(_assignment(text) for text in arguments.set)
-        check_overrides(self.overrides)
         self.accelerations = _numbers(arguments.accelerations, "--accelerations", float)
         self.seeds = _numbers(arguments.seeds, "--seeds", int)
+        check_settings(self.names, self.settings(0))
         self.records = read([arguments.out])
         self.done = set() if arguments.again else done(self.records)
 
@@ -322,7 +322,7 @@ def _sha256(one: Slice) -> str:
 
 def _save_images(cache: Path, record: Record, outcome: Outcome, problem: Problem) -> None:
     """The reconstruction (and the best step's) for montages, and the target once a case."""
-    images = {"image": outcome.image}
+    images: dict[str, Any] = {"image": outcome.image}
     if outcome.best_image is not None:
         images["best"] = outcome.best_image
     for path, arrays in ((image_path(cache, record), images), (target_path(cache, record), {"target": problem.target})):

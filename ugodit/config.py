@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from .errors import InputError
 
 NextInput = Literal["output", "data_consistent", "fixed"]
-Start = Literal["adjoint", "conjugate_gradient", "noise"]
+Start = Literal["adjoint", "conjugate_gradient", "sparse", "noise"]
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,10 @@ class FitConfig:
     inner_steps: int = 1
     """N: steps between one network input and the next."""
     start: Start = "adjoint"
-    """First network input: A^H y; `start_iterations` conjugate-gradient steps; or uniform noise (vanilla DIP)."""
+    """First network input: A^H y; `start_iterations` conjugate-gradient steps; a wavelet-sparse image (`sparse.py`); or
+    uniform noise (vanilla DIP)."""
     start_iterations: int = 6
-    """Conjugate-gradient steps of that start."""
+    """Steps of the conjugate-gradient or the sparse start."""
     next_input: NextInput = "output"
     """Next input: f(z), or x - A^H (A x - y) with x = f(z), or the first one for ever."""
     input_noise: float = 0.0
@@ -45,6 +46,8 @@ class FitConfig:
     """Every measured line is input and loss, or a random split at every step."""
     loss_fraction: float = 0.4
     """Random split: fraction of the lines outside the core that go to the loss."""
+    pool: int = 10
+    """Random splits: how many are drawn; later steps choose among them. All of them vote on the result."""
     symmetries: bool = False
     """Turn the image's phase and mirror it at random round every call of the network in training."""
     unrolls: int = 0
@@ -75,6 +78,7 @@ class FitConfig:
             ("steps", 1, None),
             ("inner_steps", 1, None),
             ("start_iterations", 1, None),
+            ("pool", 1, None),
             ("solve_iterations", 1, None),
             ("unrolls", 0, None),
             ("patience", 1, None),

@@ -15,14 +15,15 @@ from torch import Tensor
 from torch.func import functional_call
 
 from .config import FitConfig
+from .ensemble import Starts, combine
 from .networks.unrolled import Unrolled
 from .operators.sense import SenseOperator
-from .splitting import Split, acs_core, split_all, split_random
+from .splitting import acs_core, split_all
 from .stopping import HeldOutStopping, hold_out
 from .symmetry import random_symmetry
 
 HELD_OUT_INTERVAL = 10
-"""Steps between two evaluations of the held-out loss of an unrolled network, each of which is one more forward."""
+"""Steps between two evaluations of the held-out loss of random splits, each a forward for every split of the pool."""
 
 
 @dataclass(frozen=True)
@@ -56,30 +57,18 @@ class _Item:
     def __init__(self, operator: SenseOperator, which: slice, config: FitConfig, generator: torch.Generator) -> None:
         self.operator = operator
         self.which = which
-        self.core = acs_core(operator.weights)
         self.fitted, self.held_out = operator.weights, None
         if config.held_out:
-            self.fitted, self.held_out = hold_out(operator.weights, self.core, config.held_out, config.seed)
-        self.input = first_input(operator.with_weights(self.fitted), config, generator)
+            core = acs_core(operator.weights)
+            self.fitted, self.held_out = hold_out(operator.weights, core, config.held_out, config.seed)
+        self.starts = Starts(operator, config, generator, self.fitted)
+        self.input = self.starts.all_lines
         self.features: list[Tensor] | None = None
         self.output = self.input
         self.average = torch.zeros_like(self.input)
         self.best_average = self.average
-
-    def split(self, config: FitConfig, generator: torch.Generator) -> Split:
-        if config.splitting == "all":
-            return split_all(self.fitted)
-        return split_random(self.fitted, self.core, config.loss_fraction, generator)
-
-
-def first_input(operator: SenseOperator, config: FitConfig, generator: torch.Generator) -> Tensor:
-    """The network's first input (B, 2, H, W) from the lines that `operator` has."""
-    if config.start == "noise":
-        return torch.rand(operator.shape, generator=generator).to(operator.device) * 0.1
-    adjoint = operator.initial()
-    if config.start == "adjoint":
-        return adjoint
-    return operator.solve(adjoint, torch.zeros_like(adjoint), 0.0, config.start_iterations)[0]
+        self.final_starts: Starts | None = None
+        """Of all lines, where some were held out; made when it is asked for."""
 
 
 def fit(
@@ -99,8 +88,9 @@ def fit(
     Raises:
         InputError: a mask that cannot be split as the configuration asks.
     """
+    began = time.perf_counter()
     loop = _Loop(model, operators, config, shared_decoder)
-    elapsed = 0.0
+    elapsed = time.perf_counter() - began
     for iteration in range(1, config.steps + 1):
         began = time.perf_counter()
         loss = loop.step(iteration)
@@ -164,14 +154,17 @@ class _Loop:
 
     def _loss(self, item: _Item) -> Tensor:
         config = self.config
-        split = item.split(config, self.generator)
+        if config.splitting == "random":
+            member = item.starts.member()
+            split, start = member.split, member.start
+        else:
+            split, start = split_all(item.fitted), item.input
         operator = item.operator.with_weights(split.input)
-        random = config.splitting == "random"
-        start = first_input(operator, config, self.generator) if random else item.input
         if config.input_noise:
             noise = torch.rand(start.shape, generator=self.generator).to(start.device)
             start = start + config.input_noise * start.detach().abs().max() * noise
-        image = self._reconstruct(item, operator, start, training=True)
+        reuse = self.frozen and not config.unrolls and start is item.input and not config.symmetries
+        image = self.model(start, operator, item.which, self._evaluator(item, training=True, reuse=reuse))
         judged = item.operator.with_weights(split.loss)
         loss = self._distance(judged.data_consistency(image), judged.energy())
         if config.autoencoding:
@@ -188,9 +181,9 @@ class _Loop:
             relative = (relative + 1e-12).sqrt()
         return relative.sum()
 
-    def _reconstruct(self, item: _Item, operator: SenseOperator, start: Tensor, *, training: bool) -> Tensor:
+    def _evaluator(self, item: _Item, *, training: bool, reuse: bool = False) -> Callable[[Tensor], Tensor]:
+        """The network as one call sees it: precision, symmetries, and a frozen encoder's features kept (`reuse`)."""
         config, network = self.config, self.model.network
-        reuse = self.frozen and not config.unrolls and start is item.input and not config.symmetries
 
         def evaluate(z: Tensor) -> Tensor:
             enabled = config.precision == "bfloat16"
@@ -206,7 +199,7 @@ class _Loop:
                     return turn_back(network(turn(z), item.which).float())
                 return network(z, item.which).float()
 
-        return self.model(start, operator, item.which, evaluate)
+        return evaluate
 
     @torch.no_grad()
     def _next_input(self, item: _Item) -> None:
@@ -233,8 +226,8 @@ class _Loop:
     def check_held_out(self, iteration: int) -> tuple[float | None, str | None]:
         if self.stopping is None:
             return None, None
-        unrolled = bool(self.config.unrolls)
-        if unrolled and iteration % HELD_OUT_INTERVAL and iteration != self.config.steps:
+        costly = self.config.splitting == "random"
+        if costly and iteration % HELD_OUT_INTERVAL and iteration != self.config.steps:
             return None, None
         loss = self._held_out_loss()
         if self.stopping.improved(iteration, loss):
@@ -250,37 +243,40 @@ class _Loop:
             judged = item.operator.with_weights(item.held_out)
             image = item.average
             if self.config.splitting == "random":
-                image = self._final(item, item.fitted, self.average_weights)
+                image = self._combined(item, item.starts, self.average_weights)
             losses.append((judged.data_consistency(image) / judged.energy()).mean())
         return float(torch.stack(losses).mean())
 
     @torch.no_grad()
-    def _final(self, item: _Item, weights: Tensor, parameters: dict[str, Tensor] | None) -> Tensor:
-        operator = item.operator.with_weights(weights)
-        random = self.config.splitting == "random"
-        start = first_input(operator, self.config, self.generator) if random else item.input
+    def _combined(self, item: _Item, starts: Starts, parameters: dict[str, Tensor] | None) -> Tensor:
+        """From all splits, with the model's own weights or those given."""
 
         def run() -> Tensor:
-            return self._reconstruct(item, operator, start, training=False)
+            return combine(starts, self.model, item.which, self._evaluator(item, training=False))
 
-        return (
-            functional_call(_Call(self.model, run), {f"model.{n}": p for n, p in parameters.items()}, ())
-            if (parameters)
-            else run()
-        )
+        if parameters is None:
+            return run()
+        return functional_call(_Call(self.model, run), {f"model.{name}": p for name, p in parameters.items()}, ())
+
+    def _final(self, item: _Item, parameters: dict[str, Tensor] | None) -> Tensor:
+        if item.held_out is None:
+            return self._combined(item, item.starts, parameters)
+        if item.final_starts is None:
+            item.final_starts = Starts(item.operator, self.config, self.generator)
+        return self._combined(item, item.final_starts, parameters)
 
     def images(self) -> list[Tensor]:
         """Current reconstructions from all measured lines."""
         if self.config.splitting == "all":
             return [item.output for item in self.items]
-        return [self._final(item, item.operator.weights, None) for item in self.items]
+        return [self._final(item, None) for item in self.items]
 
     def averages(self) -> list[Tensor]:
         """Reconstructions of the moving average, at its best where lines were held out."""
         if self.config.splitting == "all":
             return [item.best_average if self.stopping else item.average for item in self.items]
         parameters = self.best_weights if self.stopping else self.average_weights
-        return [self._final(item, item.operator.weights, parameters) for item in self.items]
+        return [self._final(item, parameters) for item in self.items]
 
 
 class _Call(torch.nn.Module):

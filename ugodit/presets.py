@@ -13,6 +13,8 @@ MODEL_FIELDS = (
     "start",
     "start_iterations",
     "splitting",
+    "loss_fraction",
+    "pool",
     "unrolls",
     "mu",
     "solve_iterations",
@@ -34,16 +36,18 @@ class Preset:
 
 
 _UNROLLED = FitConfig(
-    start="conjugate_gradient",
+    start="sparse",
+    start_iterations=60,
     next_input="fixed",
     splitting="random",
-    unrolls=2,
+    loss_fraction=0.3,
+    unrolls=1,
     mu=0.05,
-    solve_iterations=6,
-    symmetries=True,
+    solve_iterations=4,
     schedule="cosine",
     learning_rate=1e-3,
-    average=0.95,
+    average=0.9,
+    precision="bfloat16",
 )
 
 _PUBLISHED = FitConfig(
@@ -59,15 +63,15 @@ _PUBLISHED = FitConfig(
 PRESETS: dict[str, Preset] = {
     "fast": Preset(
         network=NetworkConfig.unet(16, 3, activation="leaky_relu", output="residual"),
-        train=dataclasses.replace(_UNROLLED, steps=100),
-        adapt=dataclasses.replace(_UNROLLED, steps=60),
-        alone=dataclasses.replace(_UNROLLED, steps=200),
+        train=dataclasses.replace(_UNROLLED, steps=100, symmetries=True, pool=6),
+        adapt=dataclasses.replace(_UNROLLED, steps=20, learning_rate=3e-4),
+        alone=dataclasses.replace(_UNROLLED, steps=30),
     ),
     "balanced": Preset(
         network=NetworkConfig.unet(16, 3, activation="leaky_relu", output="residual"),
-        train=dataclasses.replace(_UNROLLED, steps=400),
-        adapt=dataclasses.replace(_UNROLLED, steps=300),
-        alone=dataclasses.replace(_UNROLLED, steps=600),
+        train=dataclasses.replace(_UNROLLED, steps=300, symmetries=True, pool=8),
+        adapt=dataclasses.replace(_UNROLLED, steps=60, learning_rate=3e-4, pool=16),
+        alone=dataclasses.replace(_UNROLLED, steps=100, pool=16),
     ),
     "paper": Preset(
         network=reference_unet(),

@@ -25,10 +25,20 @@ UGODIT_INLINE void store_folded(float* folded, Value a, Value b) {
     store_value(a - b, folded + kValue, kApart);
 }
 
+// A pair of inputs, folded.
+struct Folded {
+    Value even, odd;
+};
+
+UGODIT_INLINE Folded load_folded(const float* folded, int j) {
+    const float* input = folded + j * kFolded;
+    return {load_value(input, kApart), load_value(input + kValue, kApart)};
+}
+
 // The products for Count pairs of outputs: emit(i, even sum, odd sum turned by -i or +i).
 // Coefficient of input pair j for output i: rows[i][index(j)].
-template <int Count, bool Inverse, class Index, class Emit>
-UGODIT_INLINE void dense_pairs(const float* folded, int inputs, const Complex<float>* const* rows, const Index& index,
+template <int Count, bool Inverse, class Input, class Index, class Emit>
+UGODIT_INLINE void dense_pairs(const Input& input, int inputs, const Complex<float>* const* rows, const Index& index,
                                const Emit& emit) {
     Vec sums[Count][4];
     UGODIT_UNROLL
@@ -37,17 +47,15 @@ UGODIT_INLINE void dense_pairs(const float* folded, int inputs, const Complex<fl
         for (int part = 0; part < 4; ++part) sums[i][part] = Vec::zero();
     }
     for (int j = 0; j < inputs; ++j) {
-        const float* input = folded + j * kFolded;
-        const Vec even_re = Vec::load(input), even_im = Vec::load(input + kApart);
-        const Vec odd_re = Vec::load(input + 2 * kApart), odd_im = Vec::load(input + 3 * kApart);
+        const Folded here = input(j);
         const int column = index(j);
         UGODIT_UNROLL
         for (int i = 0; i < Count; ++i) {
             const Vec cosine = Vec::broadcast(rows[i][column].re), sine = Vec::broadcast(rows[i][column].im);
-            sums[i][0] = madd(cosine, even_re, sums[i][0]);
-            sums[i][1] = madd(cosine, even_im, sums[i][1]);
-            sums[i][2] = madd(sine, odd_re, sums[i][2]);
-            sums[i][3] = madd(sine, odd_im, sums[i][3]);
+            sums[i][0] = madd(cosine, here.even.re, sums[i][0]);
+            sums[i][1] = madd(cosine, here.even.im, sums[i][1]);
+            sums[i][2] = madd(sine, here.odd.re, sums[i][2]);
+            sums[i][3] = madd(sine, here.odd.im, sums[i][3]);
         }
     }
     UGODIT_UNROLL
@@ -57,8 +65,8 @@ UGODIT_INLINE void dense_pairs(const float* folded, int inputs, const Complex<fl
 }
 
 // All pairs of outputs out(i), i < outputs, kPairs at a time: emit(out(i), even, turned odd), out(i) being k - 1.
-template <bool Inverse, class Index, class Output, class Emit>
-UGODIT_INLINE void dense_product(const float* folded, int inputs, const Complex<float>* roots, int half,
+template <bool Inverse, class Input, class Index, class Output, class Emit>
+UGODIT_INLINE void dense_product(const Input& input, int inputs, const Complex<float>* roots, int half,
                                  const Index& index, int outputs, const Output& output, const Emit& emit) {
     for (int done = 0; done < outputs;) {
         // Chunks of nearly equal size: a last chunk of one pair would wait for its own additions.
@@ -69,23 +77,23 @@ UGODIT_INLINE void dense_product(const float* folded, int inputs, const Complex<
                                   UGODIT_LAMBDA { emit(done + i, output(done + i), even, odd); };
         switch (count) {
             case 1:
-                dense_pairs<1, Inverse>(folded, inputs, rows, index, emit_one);
+                dense_pairs<1, Inverse>(input, inputs, rows, index, emit_one);
                 break;
             case 2:
-                dense_pairs<2, Inverse>(folded, inputs, rows, index, emit_one);
+                dense_pairs<2, Inverse>(input, inputs, rows, index, emit_one);
                 break;
 #if defined(UGODIT_ISA_AVX512)
             case 3:
-                dense_pairs<3, Inverse>(folded, inputs, rows, index, emit_one);
+                dense_pairs<3, Inverse>(input, inputs, rows, index, emit_one);
                 break;
             case 4:
-                dense_pairs<4, Inverse>(folded, inputs, rows, index, emit_one);
+                dense_pairs<4, Inverse>(input, inputs, rows, index, emit_one);
                 break;
             case 5:
-                dense_pairs<5, Inverse>(folded, inputs, rows, index, emit_one);
+                dense_pairs<5, Inverse>(input, inputs, rows, index, emit_one);
                 break;
             case 6:
-                dense_pairs<6, Inverse>(folded, inputs, rows, index, emit_one);
+                dense_pairs<6, Inverse>(input, inputs, rows, index, emit_one);
                 break;
 #endif
             default:
@@ -106,16 +114,16 @@ UGODIT_INLINE void dense_dft(int radix, const Complex<float>* roots, float* fold
     for (int j = 1; j <= half; ++j) {
         const Value a = load(j), b = load(radix - j);
         store_folded(folded + (j - 1) * kFolded, a, b);
-        sum = sum + a + b;
+        sum = sum + (a + b);
     }
     store(0, sum);
-    dense_product<Inverse>(
-        folded, half, roots, half, [](int j) UGODIT_LAMBDA { return j; }, half, [](int i) UGODIT_LAMBDA { return i; },
-        [&](int, int k, Value even, Value odd) UGODIT_LAMBDA {
-            const Value middle = first + even;
-            store(k + 1, middle + odd);
-            store(radix - k - 1, middle - odd);
-        });
+    dense_product<Inverse>([&](int j) UGODIT_LAMBDA { return load_folded(folded, j); }, half, roots, half,
+                           [](int j) UGODIT_LAMBDA { return j; }, half, [](int i) UGODIT_LAMBDA { return i; },
+                           [&](int, int k, Value even, Value odd) UGODIT_LAMBDA {
+                               const Value middle = first + even;
+                               store(k + 1, middle + odd);
+                               store(radix - k - 1, middle - odd);
+                           });
 }
 
 }  // namespace ugodit::UGODIT_ISA

@@ -331,46 +331,58 @@ void finish_dense(const Plan& plan, const Mask& mask, int base, WorkData data, S
     float* middle = scratch + half * kFolded;  // the inputs of the inverse product
     const Value none{Vec::zero(), Vec::zero()};
     Value first = none, sum = none;  // sample 0 and the sum of all samples
+    // With one chunk of outputs every pair of inputs is read once: then it is folded where it is used.
+    const bool fold_first = !S::kInverse || outputs > kPairs;
+    const auto pair_of_samples = [&](int j) UGODIT_LAMBDA {
+        const Value a = data.load(base + j + 1), b = data.load(base + radix - j - 1);
+        return Folded{a + b, a - b};
+    };
     if constexpr (S::kForward) {
         first = sum = data.load(base);
-        for (int j = 1; j <= half; ++j) {
-            const Value a = data.load(base + j), b = data.load(base + radix - j);
-            store_folded(folded + (j - 1) * kFolded, a, b);
-            sum = sum + a + b;
+        for (int j = 0; fold_first && j < half; ++j) {
+            const Folded pair = pair_of_samples(j);
+            store_value(pair.even, folded + j * kFolded, kApart);
+            store_value(pair.odd, folded + j * kFolded + kValue, kApart);
         }
+        for (int q = 1; zeroth && q < radix; ++q) sum = sum + data.load(base + q);
     }
-    if constexpr (!S::kInverse) clear(data, base, radix);
     const Value middle0 = zeroth ? sink(base, sum) : none;
     Value total = middle0;  // the sum of all frequencies: sample 0 of the inverse
     const auto turn_back = [&](int i, int k, Value above, Value below) UGODIT_LAMBDA {
         const Value a = sink(base + k, above), b = sink(base + radix - k, below);
         if constexpr (S::kInverse) {
             store_folded(middle + i * kFolded, a, b);
-            total = total + a + b;
+            total = total + (a + b);
         } else {
             data.store(base + k, a);
             data.store(base + radix - k, b);
         }
     };
     if constexpr (S::kForward) {
-        dense_product<false>(
-            folded, half, roots, half, [](int j) UGODIT_LAMBDA { return j; }, outputs, pair,
-            [&](int i, int k, Value even, Value odd) UGODIT_LAMBDA {
-                const Value centre = first + even;
-                turn_back(i, k + 1, centre + odd, centre - odd);
-            });
+        const auto index = [](int j) UGODIT_LAMBDA { return j; };
+        const auto emit = [&](int i, int k, Value even, Value odd) UGODIT_LAMBDA {
+            const Value centre = first + even;
+            turn_back(i, k + 1, centre + odd, centre - odd);
+        };
+        if (fold_first) {
+            const auto input = [&](int j) UGODIT_LAMBDA { return load_folded(folded, j); };
+            if constexpr (!S::kInverse) clear(data, base, radix);
+            dense_product<false>(input, half, roots, half, index, outputs, pair, emit);
+        } else {
+            dense_product<false>(pair_of_samples, half, roots, half, index, outputs, pair, emit);
+        }
     } else {
         for (int i = 0; i < outputs; ++i) turn_back(i, pair(i) + 1, none, none);
     }
     data.store(base, S::kInverse ? total : middle0);
     if constexpr (S::kInverse) {
-        dense_product<true>(
-            middle, outputs, roots, half, pair, half, [](int i) UGODIT_LAMBDA { return i; },
-            [&](int, int j, Value even, Value odd) UGODIT_LAMBDA {
-                const Value centre = middle0 + even;
-                data.store(base + j + 1, centre + odd);
-                data.store(base + radix - j - 1, centre - odd);
-            });
+        dense_product<true>([&](int j) UGODIT_LAMBDA { return load_folded(middle, j); }, outputs, roots, half, pair,
+                            half, [](int i) UGODIT_LAMBDA { return i; },
+                            [&](int, int j, Value even, Value odd) UGODIT_LAMBDA {
+                                const Value centre = middle0 + even;
+                                data.store(base + j + 1, centre + odd);
+                                data.store(base + radix - j - 1, centre - odd);
+                            });
     }
 }
 

@@ -202,44 +202,54 @@ struct Bluestein {
 // What to do with the measured space. All in shared memory but the data: [lines][data_lines] of this row's coils.
 struct Turn {
     int weights;                 // float [n] by position
-    int slots;                   // int [n] by position: a line's place in the data, or -1
+    int slots;                   // int [n] by position: a line's place in the data, or -1: zeros, or weight zero
     const Complex<float>* data;  // nullptr: zeros
     int data_lines;
     int parts;  // double [threads]: every thread adds its share of the loss; -1: no loss is wanted
 };
 
-// weight (value - data), and the loss.
 template <class Block>
-UGODIT_DEVICE Complex<float> weigh(Block block, const Turn& turn, int line, int position, Complex<float> value,
-                                   double& loss) {
+UGODIT_DEVICE Complex<float> datum(Block block, const Turn& turn, int line, int position) {
+    if (turn.data == nullptr) return {0.0f, 0.0f};
+    const int slot = block.template shared<int>(turn.slots)[position];
+    if (slot < 0) return {0.0f, 0.0f};
+    return stream(turn.data + line * turn.data_lines + slot);
+}
+
+// weight (value - datum), and its share of the loss.
+template <class Block>
+UGODIT_DEVICE Complex<float> weigh(Block block, const Turn& turn, int position, Complex<float> value,
+                                   Complex<float> datum, float& loss) {
     const float weight = block.template shared<float>(turn.weights)[position];
-    if (weight == 0.0f) return {0.0f, 0.0f};
-    if (turn.data != nullptr) {
-        const int slot = block.template shared<int>(turn.slots)[position];
-        if (slot >= 0) value = value - stream(turn.data + line * turn.data_lines + slot);
-    }
-    loss += weight * (value.re * value.re + value.im * value.im);
-    return {weight * value.re, weight * value.im};
+    const Complex<float> rest = value - datum;
+    const Complex<float> weighed{weight * rest.re, weight * rest.im};
+    loss = fft::madd(weighed.re, rest.re, fft::madd(weighed.im, rest.im, loss));
+    return weighed;
 }
 
 template <int Radix, class Block>
 UGODIT_DEVICE void radix_turn(Block block, const Pass& pass, const Turn& turn) {
     block.each([&](int thread) {
         const int count = pass.lines * pass.stage.columns.divisor;
-        double loss = 0;
+        double total = 0;
         for (int number = thread; number < count; number += block.threads()) {
             const int index = pass.stage.columns.divide(number);
             const int first = (number - index * pass.stage.columns.divisor) * Radix;
             Complex<float>* line = block.template shared<Complex<float>>(pass.offset) + index * pass.padding.stride;
             const int target = afresh(first);
-            Complex<float> column[Radix];
+            // The data first, all under way at once: they come from far away.
+            Complex<float> data[Radix], column[Radix];
+            UGODIT_UNROLL
+            for (int q = 0; q < Radix; ++q) data[q] = datum(block, turn, index, first + q);
+            float loss = 0;
             butterfly<Radix, false>(
                 [&](int q) { return line[pass.padding.at(first + q)]; },
-                [&](int q, Complex<float> value) { column[q] = weigh(block, turn, index, first + q, value, loss); });
+                [&](int q, Complex<float> value) { column[q] = weigh(block, turn, first + q, value, data[q], loss); });
             butterfly<Radix, true>([&](int q) { return column[q]; },
                                    [&](int q, Complex<float> value) { line[pass.padding.at(target + q)] = value; });
+            total += loss;
         }
-        if (turn.parts >= 0) block.template shared<double>(turn.parts)[thread] += loss;
+        if (turn.parts >= 0) block.template shared<double>(turn.parts)[thread] += total;
     });
 }
 
@@ -247,15 +257,17 @@ UGODIT_DEVICE void radix_turn(Block block, const Pass& pass, const Turn& turn) {
 template <class Block>
 UGODIT_DEVICE void weigh_lines(Block block, Padding padding, int n, int lines, int offset, const Turn& turn) {
     block.each([&](int thread) {
-        double loss = 0;
+        double total = 0;
         for (int position = thread; position < n; position += block.threads()) {
             for (int line = 0; line < lines; ++line) {
                 Complex<float>& value =
                     block.template shared<Complex<float>>(offset)[line * padding.stride + padding.at(position)];
-                value = weigh(block, turn, line, position, value, loss);
+                float loss = 0;
+                value = weigh(block, turn, position, value, datum(block, turn, line, position), loss);
+                total += loss;
             }
         }
-        if (turn.parts >= 0) block.template shared<double>(turn.parts)[thread] += loss;
+        if (turn.parts >= 0) block.template shared<double>(turn.parts)[thread] += total;
     });
 }
 

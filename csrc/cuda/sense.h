@@ -157,6 +157,16 @@ UGODIT_DEVICE void load_weights(const Row<Block>& row, int thread) {
     }
 }
 
+// Where the weight is zero the data are not wanted: they may hold anything.
+template <class Block>
+UGODIT_DEVICE void load_slots(const Row<Block>& row, int thread, const float* slots) {
+    for (int k = thread; k < row.n; k += row.block.threads()) {
+        const int position = row.frequency_position()[k];
+        const int slot = row.weights()[k] == 0.0f ? -1 : static_cast<int>(slots[position]);
+        row.template shared<int>(row.sense.layout.slots)[position] = slot;
+    }
+}
+
 // The coils in flight. A dense pass moves them from `lines` to `spare`, and the two change roles.
 struct Flight {
     int first_coil, count, lines, spare;
@@ -387,11 +397,7 @@ UGODIT_DEVICE void apply_body(Block block, const ApplyArguments& arguments) {
     block.each([&](int thread) {
         if (arguments.image != nullptr) load_image(row, thread, arguments.image, layout.image);
         load_weights(row, thread);
-        if (packed != nullptr) {
-            for (int p = thread; p < row.n; p += block.threads()) {
-                row.template shared<int>(layout.slots)[p] = static_cast<int>(packed[p]);
-            }
-        }
+        if (packed != nullptr) load_slots(row, thread, packed);
         if (wants_loss) row.template shared<double>(layout.parts)[thread] = 0;
     });
     run_program<false>(row, turn, &arguments);

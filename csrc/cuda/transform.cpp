@@ -173,6 +173,8 @@ std::unique_ptr<TransformTables> build(int width) {
 }
 
 constexpr int kAlignment = 16;
+// What CUDA takes of a multiprocessor's shared memory for every block; one block may have all but that.
+constexpr int kReserved = 1024;
 
 int place(int& end, int bytes) {
     const int offset = end;
@@ -215,7 +217,7 @@ Layout lay_out(Kernel kernel, const Transform& transform, int coils, int map_byt
 // Threads: enough that the blocks which fit on a multiprocessor hold 16 warps, and then the number that leaves the
 // fewest threads idle in the last round of a pass.
 int choose_threads(const Transform& transform, int flight, int shared_bytes, int shared_limit) {
-    const int blocks = std::max(1, shared_limit / std::max(1, shared_bytes));
+    const int blocks = std::max(1, (shared_limit + kReserved) / (shared_bytes + kReserved));
     const int least = std::min(256, (512 + blocks - 1) / blocks);
     int best = 0;
     double best_use = 0;
@@ -317,7 +319,7 @@ Layout choose_layout(Kernel kernel, const Transform& transform, int coils, int m
         return 0;
     };
     // Four blocks on a multiprocessor hide each other's waits; a solve that keeps its maps beside it gets two.
-    const int quarter = shared_limit / 4, half = shared_limit / 2;
+    const int half = (shared_limit + kReserved) / 2 - kReserved, quarter = (shared_limit + kReserved) / 4 - kReserved;
     bool resident = kernel == Kernel::solve && wish.resident != 0;
     int flight = wish.flight;
     if (resident && wish.resident < 0) resident = most_coils(half, true) >= std::min(coils, 4);

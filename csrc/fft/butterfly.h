@@ -18,7 +18,7 @@ constexpr float kCos144 = -0.80901699437494742410f;
 constexpr float kSin72 = 0.95105651629515357212f;
 constexpr float kSin144 = 0.58778525229247312917f;
 
-// The radices that butterfly() knows. Other odd primes go through dense.h, large ones through bluestein.h.
+// The radices that butterfly() knows. Other primes are dense products or, if large, go through Bluestein (plan.h).
 UGODIT_HD constexpr bool has_butterfly(int radix) {
     return radix == 1 || radix == 2 || radix == 3 || radix == 4 || radix == 5 || radix == 6 || radix == 8 ||
            radix == 12 || radix == 16;
