@@ -32,7 +32,7 @@ lint: $(VENV)/.installed-dev
 
 # Puts into README.md and docs/ what `make demo` made and what the benchmarks measured.
 readme: $(VENV)/.installed
-	$(BIN)/python docs/fill_readme.py
+	$(BIN)/python docs/fill.py
 
 # Installed again whenever a source that is compiled, or the project's own description, changes. Editable: Python
 # sources take effect at once.
