@@ -1,10 +1,19 @@
-# Two commands set everything up: `make demo` and `make test`.
+# Two commands set everything up and need nothing else: `make demo` and `make test`.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --quiet
 
-.PHONY: demo test test-all lint cuda-compile benchmarks clean
+# The tested versions, of what the package needs and of what it is built with. By environment, because no option of pip
+# reaches isolated builds in every version: up to 25.2 they follow PIP_CONSTRAINT, later ones PIP_BUILD_CONSTRAINT.
+# Relative, because pip would split a path at its spaces.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+
+# An extra's requirements, a line each: `pip install .[extra]` would compile everything again.
+EXTRA := $(BIN)/python -c 'import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")'
+
+.PHONY: demo test test-all lint readme clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m ugodit.demo --out demo
@@ -19,26 +28,30 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu')
+	git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' | xargs $(BIN)/clang-format --dry-run --Werror
+
+# Puts into README.md and docs/ what `make demo` made and what the benchmarks measured.
+readme: $(VENV)/.installed
+	$(BIN)/python docs/fill.py
 
 # Installed again whenever a source that is compiled, or the project's own description, changes. Editable: Python
 # sources take effect at once.
 SOURCES := pyproject.toml setup.py CMakeLists.txt constraints.txt $(shell find csrc -type f)
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv "$(VENV)"
 
 $(VENV)/.installed: $(SOURCES) | $(VENV)/bin/python
-	$(INSTALL) --editable .
-	touch $@
+	$(PIP) --editable .
+	touch "$@"
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(INSTALL) --editable ".[test]"
-	touch $@
+	$(EXTRA) test | xargs $(PIP)
+	touch "$@"
 
 $(VENV)/.installed-dev: $(VENV)/.installed-test
-	$(INSTALL) --editable ".[dev]"
-	touch $@
+	$(EXTRA) dev | xargs $(PIP)
+	touch "$@"
 
 clean:
-	rm -rf $(VENV) build demo *.egg-info ugodit/*.so
+	rm -rf "$(VENV)" build demo *.egg-info ugodit/*.so

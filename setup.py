@@ -1,5 +1,5 @@
 """Builds the extension modules with CMake; everything else is declared in pyproject.toml."""
 
-from scikit_build_core.setuptools.wrapper import setup
+from setuptools import setup
 
 setup(cmake_source_dir=".")

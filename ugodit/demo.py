@@ -75,7 +75,7 @@ def _command(command: Callable[[Sequence[str]], int], name: str, arguments: list
     print(f"\n$ ugodit {name} {shlex.join(arguments)}", flush=True)
     status = command(arguments)
     if status:
-        raise InputError(f"ugodit {name} ended with status {status}; see above")
+        raise SystemExit(status)  # the command has said why, in its one line
 
 
 def _compare(unseen: Path, folder: Path) -> None:

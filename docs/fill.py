@@ -1,0 +1,198 @@
+"""`make readme`: writes into README.md and docs/ what comes from elsewhere, between `<!-- begin NAME -->` and `end`.
+
+    python docs/fill.py [--demo FOLDER]
+
+Options, fields and presets come from the package, speeds from benchmarks/results, table and picture from the folder
+that `make demo` filled, where there is one. A test fails where any of these but the last is out of date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import importlib
+import inspect
+import itertools
+import json
+import re
+import shutil
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ugodit import presets
+from ugodit.config import FitConfig
+from ugodit.networks.config import NetworkConfig
+from ugodit.report import markdown_table
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+COMMANDS = ("simulate", "train", "reconstruct", "evaluate")
+FIT_FIELDS = ("steps", "learning_rate", "splitting", "unrolls", "next_input", "autoencoding", "symmetries", "held_out")
+
+
+def options(command: str) -> str:
+    """Every argument of a command, from its parser."""
+    rows = []
+    for action in importlib.import_module(f"ugodit.{command}")._parser()._actions:
+        if action.dest == "help":
+            continue
+        name = ", ".join(action.option_strings) or str(action.metavar)
+        if action.choices:
+            value = " ".join(map(str, action.choices))
+        else:
+            value = str(action.metavar or "") if action.option_strings and action.nargs != 0 else ""
+        text = (action.help or "") % {**vars(action), "prog": command}
+        rows.append([f"`{name}`", f"`{value}`" if value else "", text])
+    return _text_table(["argument", "value", "meaning"], rows)
+
+
+def fields(cls: Any) -> str:
+    """Every field of a configuration, with the docstring below it in the source."""
+    body = ast.parse(inspect.getsource(cls)).body[0].body  # type: ignore[attr-defined]
+    texts = {
+        here.target.id: " ".join(after.value.value.split())
+        for here, after in itertools.pairwise(body)
+        if isinstance(here, ast.AnnAssign)
+        and isinstance(here.target, ast.Name)
+        and isinstance(after, ast.Expr)
+        and isinstance(after.value, ast.Constant)
+    }
+    hints = typing.get_type_hints(cls)
+    rows = [
+        [f"`{field.name}`", f"`{_toml(field.default)}`", _type(hints[field.name]), texts.get(field.name, "")]
+        for field in dataclasses.fields(cls)
+    ]
+    return _text_table(["field", "default", "type", "meaning"], rows)
+
+
+def preset_table() -> str:
+    """What the presets choose, for the fields that tell them apart."""
+    rows = []
+    for name, preset in presets.PRESETS.items():
+        network = preset.network
+        widths = "-".join(map(str, network.channels))
+        for part in ("train", "adapt", "alone"):
+            fit = getattr(preset, part)
+            rows.append([name, f"{network.family} {widths}", part, *(_toml(getattr(fit, f)) for f in FIT_FIELDS)])
+    return _text_table(["preset", "network", "table", *(f"`{f}`" for f in FIT_FIELDS)], rows)
+
+
+def speed() -> str:
+    """Times of the benchmarks that have been run, with the machine; nothing where there is no file."""
+    rows, machines = [], []
+    sense = _results("sense")
+    if sense:
+        machines.append(_machine(sense["machine"]))
+        for key in (key for key in sense if key.endswith(", s")):
+            task = key.removesuffix(", s").replace("x", " × ")
+            task = task.replace("10 iterations", "10 CG iterations").replace("30 iterations", "30 CG iterations")
+            rows += _against(task, sense[key], "ours")
+    calibration = _results("calibration")
+    if calibration:
+        machines.append(_machine(calibration["machine"]))
+        for key in ("speed", "speed_32_coils"):
+            case = calibration.get(key, {})
+            times = {name.removesuffix("_seconds"): value for name, value in case.items() if name.endswith("_seconds")}
+            if times:
+                task = f"ESPIRiT maps {case['coils']} × {case['rows']} × {case['columns']}"
+                rows += _against(task, times, "ugodit")
+    if not rows:
+        return "No benchmark has been recorded yet.\n"
+    table = markdown_table(["task (coils × rows × columns)", "ugodit", "other", "its time", "times slower"], rows)
+    return (
+        f"{table}\nMeasured on: {'; '.join(dict.fromkeys(machines))}. The whole records are in `benchmarks/results/`.\n"
+    )
+
+
+def demo(folder: Path) -> str:
+    """The demo's table and picture; copies the picture to docs/demo.png."""
+    shutil.copyfile(folder / "demo.png", ROOT / "docs" / "demo.png")
+    picture = "![Reconstructions of an unseen simulated knee and their errors](docs/demo.png)"
+    return f"{picture}\n\n{(folder / 'table.md').read_text()}"
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    **{f"options of {name}": (lambda name=name: options(name)) for name in COMMANDS},  # type: ignore[misc]
+    "fit fields": lambda: fields(FitConfig),
+    "network fields": lambda: fields(NetworkConfig),
+    "presets": preset_table,
+    "speed": speed,
+}
+
+
+def filled(text: str, sections: dict[str, Callable[[], str]]) -> str:
+    """`text` with the content of every marked section that `sections` knows."""
+
+    def replace(match: re.Match[str]) -> str:
+        name = match["name"]
+        content = sections[name]().strip() if name in sections else match["content"].strip()
+        return f"<!-- begin {name} -->\n{content}\n<!-- end {name} -->"
+
+    return re.sub(r"<!-- begin (?P<name>[^>]+) -->\n(?P<content>.*?)<!-- end (?P=name) -->", replace, text, flags=re.S)
+
+
+def pages() -> list[Path]:
+    """What a user reads."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--demo", type=Path, default=ROOT / "demo", help="default: %(default)s")
+    folder = parser.parse_args(argv).demo
+    sections = dict(SECTIONS)
+    if (folder / "table.md").exists():
+        sections["demo"] = lambda: demo(folder)
+    for page in pages():
+        before = page.read_text()
+        after = filled(before, sections)
+        if after != before:
+            page.write_text(after)
+            print(f"{page.relative_to(ROOT)}: filled in anew")
+    return 0
+
+
+def _text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in lines)
+
+
+def _results(name: str) -> dict[str, Any]:
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _machine(record: dict[str, Any]) -> str:
+    threads = record.get("threads") or record["cores"]
+    return f"{record['processor']}, {threads} threads"
+
+
+def _against(task: str, seconds: dict[str, float], ours: str) -> list[list[str]]:
+    own = seconds[ours]
+    others = {name: value for name, value in seconds.items() if name != ours}
+    return [[task, _time(own), name, _time(value), f"{value / own:.1f}"] for name, value in others.items()]
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def _toml(value: object) -> str:
+    """A value as it is written in a TOML file."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+def _type(hint: Any) -> str:
+    choices = typing.get_args(hint)
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return " ".join(f"`{choice}`" for choice in choices)
+    return hint.__name__ if isinstance(hint, type) and not choices else str(hint)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
