@@ -318,7 +318,7 @@ _ON_TRUTH = "also at the best step, chosen on the truth"
 
 METHODS: dict[str, Method] = {
     "zero_filling": Method("zero filling", lambda settings: {}, _zero_filling),
-    "cg_sense": Method("CG-SENSE", lambda settings: {"iterations": 30, "mu": 0.0, "best": False}, _cg_sense),
+    "cg_sense": Method("CG-SENSE", lambda settings: {"iterations": 30, "mu": 0.01, "best": False}, _cg_sense),
     "cg_sense_best": Method(
         "CG-SENSE, best count",
         lambda settings: {"iterations": 30, "mu": 0.0, "best": True},
