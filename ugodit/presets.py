@@ -64,13 +64,13 @@ PRESETS: dict[str, Preset] = {
     "fast": Preset(
         network=NetworkConfig.unet(16, 3, activation="leaky_relu", output="residual"),
         train=dataclasses.replace(_UNROLLED, steps=100, symmetries=True, pool=6),
-        adapt=dataclasses.replace(_UNROLLED, steps=20, learning_rate=3e-4),
+        adapt=dataclasses.replace(_UNROLLED, steps=20),
         alone=dataclasses.replace(_UNROLLED, steps=30),
     ),
     "balanced": Preset(
         network=NetworkConfig.unet(16, 3, activation="leaky_relu", output="residual"),
         train=dataclasses.replace(_UNROLLED, steps=300, symmetries=True, pool=8),
-        adapt=dataclasses.replace(_UNROLLED, steps=60, learning_rate=3e-4, pool=16),
+        adapt=dataclasses.replace(_UNROLLED, steps=60, pool=16),
         alone=dataclasses.replace(_UNROLLED, steps=100, pool=16),
     ),
     "paper": Preset(
