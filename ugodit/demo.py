@@ -22,7 +22,7 @@ from .commands import Parser, run
 from .errors import InputError
 from .io.atomic import write_file
 from .io.fastmri import center_crop, open_volume, read_attributes, read_reconstruction
-from .preparation import Prepared, prepare
+from .preparation import Prepared, prepare, reconstruction_maps
 
 L1_WEIGHTS = (3e-5, 1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3, 3e-3, 6e-3, 1.2e-2)
 HELD_OUT_SUBJECT = 100
@@ -119,7 +119,8 @@ def _baselines(prepared: Prepared, target: np.ndarray) -> tuple[dict[str, np.nda
         seconds[name] = time.perf_counter() - began
 
     def wavelet() -> np.ndarray:
-        scan, maps = prepared.scan, _maps(prepared)
+        scan = prepared.scan
+        maps = reconstruction_maps(scan)
         assert scan.mask is not None
         mask = scan.mask
 
@@ -137,12 +138,6 @@ def _baselines(prepared: Prepared, target: np.ndarray) -> tuple[dict[str, np.nda
     timed("CG-SENSE", lambda: prepared.magnitude(baselines.cg_sense(prepared.operator)))
     timed("L1-wavelet, best weight", wavelet)
     return images, seconds
-
-
-def _maps(prepared: Prepared) -> torch.Tensor:
-    from .calibration import estimate_maps
-
-    return estimate_maps(prepared.scan.kspace, None, mask=prepared.scan.mask)
 
 
 if __name__ == "__main__":

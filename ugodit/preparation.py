@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import ugodit
+
 from .adapt import normalize
 from .calibration import estimate_maps
 from .errors import InputError
 from .io.atomic import write_file
 from .io.fastmri import Volume
 from .operators.sense import SenseOperator
-from .sampling import cartesian_mask, poisson_disc_mask, undersample
+from .sampling import acs_width, cartesian_mask, poisson_disc_mask, undersample
 from .scan import Scan
 
 
@@ -81,15 +82,32 @@ def prepare_scan(scan: Scan, device: torch.device, cache: Path | None) -> Prepar
     return Prepared(scan, operator, scale * unit)
 
 
-def cached_maps(scan: Scan, cache: Path | None, estimate: Callable[..., Tensor] = estimate_maps) -> Tensor:
+WIDE_ACS = 12
+"""Lines. From here on maps are good enough to be used where the signal is weak."""
+
+
+def reconstruction_maps(scan: Scan) -> Tensor:
+    """Sensitivity maps (C, H, W) of the full field of view, as reconstructions want them.
+
+    A hard crop at the object's edge leaves the background black, and with it skin, vessels and whatever else is faint.
+    With a wide ACS, maps fade out with the eigenvalue instead. From few lines they are trusted inside the object only.
+    """
+    assert scan.mask is not None
+    if acs_width(scan.mask) >= WIDE_ACS:
+        return estimate_maps(scan.kspace, None, mask=scan.mask, crop=0.5, soft=True)
+    return estimate_maps(scan.kspace, None, mask=scan.mask)
+
+
+def cached_maps(scan: Scan, cache: Path | None) -> Tensor:
     """Sensitivity maps (C, H, W) of the full field of view, from the folder `cache` if they are there already.
 
     The file's name holds a hash of the measurements and the mask, so a changed scan is never given old maps.
     """
     if cache is None:
-        return estimate(scan.kspace, None, mask=scan.mask)
+        return reconstruction_maps(scan)
     assert scan.mask is not None
-    digest = hashlib.sha256(scan.kspace.contiguous().numpy().tobytes())
+    digest = hashlib.sha256(f"ugodit {ugodit.__version__}".encode())
+    digest.update(scan.kspace.contiguous().numpy().tobytes())
     digest.update(scan.mask.numpy().tobytes())
     path = cache / f"{scan.name}_slice{scan.slice_index:03d}_{digest.hexdigest()[:16]}.h5"
     if path.exists():
@@ -100,7 +118,7 @@ def cached_maps(scan: Scan, cache: Path | None, estimate: Callable[..., Tensor] 
                 return maps
         except (OSError, KeyError):
             pass  # Damaged: it is only a cache, and is written anew below.
-    maps = estimate(scan.kspace, None, mask=scan.mask)
+    maps = reconstruction_maps(scan)
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -52,20 +52,34 @@ def sparse_sense(operator: SenseOperator, weight: Tensor, iterations: int, gener
 
 
 @torch.no_grad()
-def choose_weight(operator: SenseOperator, iterations: int, generator: torch.Generator, splits: int = 4) -> Tensor:
+def choose_weight(operator: SenseOperator, iterations: int, generator: torch.Generator, splits: int = 3) -> Tensor:
     """The weight (B,) of WEIGHTS whose images explain best the lines that they were not made from.
 
     Needs at least two measured lines outside the ACS core (InputError otherwise; see `splitting.split_random`).
     """
     core = acs_core(operator.weights)
-    losses = torch.zeros(len(WEIGHTS), operator.shape[0], device=operator.device)
-    for _ in range(splits):
-        split = split_random(operator.weights, core, HELD_OUT_FRACTION, generator)
-        seen, unseen = operator.with_weights(split.input), operator.with_weights(split.loss)
-        for index, weight in enumerate(WEIGHTS):
-            image = sparse_sense(seen, torch.full_like(losses[0], weight), iterations, generator)
+    parts = [split_random(operator.weights, core, HELD_OUT_FRACTION, generator) for _ in range(splits)]
+    losses = torch.full((len(WEIGHTS), operator.shape[0]), torch.inf, device=operator.device)
+    # Losses fall and rise once along the weights: from the middle outwards, until both sides have risen.
+    order = sorted(range(len(WEIGHTS)), key=lambda index: abs(index - len(WEIGHTS) // 2))
+    for index in order:
+        if _beyond_a_rise(losses, index):
+            continue
+        losses[index] = 0
+        for part in parts:
+            seen, unseen = operator.with_weights(part.input), operator.with_weights(part.loss)
+            image = sparse_sense(seen, torch.full_like(losses[0], WEIGHTS[index]), iterations, generator)
             losses[index] += unseen.data_consistency(image) / unseen.energy()
     return torch.tensor(WEIGHTS, device=operator.device)[losses.argmin(0)]
+
+
+def _beyond_a_rise(losses: Tensor, index: int) -> bool:
+    """Whether every item's loss is known to rise towards this weight, or was not worth computing before it."""
+    inward = 1 if index < len(losses) // 2 else -1
+    near, far = index + inward, index + 2 * inward
+    if not (0 <= near < len(losses) and 0 <= far < len(losses)):
+        return False
+    return bool((torch.isfinite(losses[far]) & (losses[near] >= losses[far])).all())
 
 
 def shrink_wavelets(image: Tensor, weight: Tensor, shift: tuple[int, int]) -> Tensor:
@@ -80,29 +94,25 @@ def shrink_wavelets(image: Tensor, weight: Tensor, shift: tuple[int, int]) -> Te
     coarse = functional.pad(image, margin)
     details = []
     for _ in range(LEVELS):
-        left, right = coarse[..., 0::2], coarse[..., 1::2]
-        mean, difference = (left + right) * 0.5, (left - right) * 0.5
-        detail = [
-            mean[..., 0::2, :] - mean[..., 1::2, :],
-            difference[..., 0::2, :] + difference[..., 1::2, :],
-            difference[..., 0::2, :] - difference[..., 1::2, :],
-        ]
-        details.append([_shrink(part, weight) for part in detail])
-        coarse = mean[..., 0::2, :] + mean[..., 1::2, :]
+        top, bottom = coarse[..., 0::2, :], coarse[..., 1::2, :]
+        above, below = top[..., 0::2] + top[..., 1::2], bottom[..., 0::2] + bottom[..., 1::2]
+        left, right = top[..., 0::2] - top[..., 1::2], bottom[..., 0::2] - bottom[..., 1::2]
+        # Twice the orthonormal coefficients: the factor comes back with their threshold.
+        details.append([_shrink(part, 2 * weight) for part in (above - below, left + right, left - right)])
+        coarse = (above + below) * 0.5
     for vertical, horizontal, diagonal in reversed(details):
-        mean = _interleave((coarse + vertical) * 0.5, (coarse - vertical) * 0.5, -2)
-        difference = _interleave((horizontal + diagonal) * 0.5, (horizontal - diagonal) * 0.5, -2)
-        coarse = _interleave(mean + difference, mean - difference, -1)
+        fine = coarse.new_empty(*coarse.shape[:2], 2 * coarse.shape[2], 2 * coarse.shape[3])
+        above, below = coarse * 0.5 + vertical * 0.25, coarse * 0.5 - vertical * 0.25
+        left, right = (horizontal + diagonal) * 0.25, (horizontal - diagonal) * 0.25
+        torch.add(above, left, out=fine[..., 0::2, 0::2])
+        torch.sub(above, left, out=fine[..., 0::2, 1::2])
+        torch.add(below, right, out=fine[..., 1::2, 0::2])
+        torch.sub(below, right, out=fine[..., 1::2, 1::2])
+        coarse = fine
     return coarse[..., shift[0] : shift[0] + rows, shift[1] : shift[1] + columns]
 
 
-def _shrink(detail: Tensor, weight: Tensor) -> Tensor:
-    magnitude = detail.square().sum(1, keepdim=True).sqrt()
-    kept = (1 - weight.view(-1, 1, 1, 1) / magnitude.clamp_min(1e-30)).clamp_min(0)
-    return detail * kept
-
-
-def _interleave(first: Tensor, second: Tensor, axis: int) -> Tensor:
-    if axis == -1:
-        return torch.stack((first, second), dim=-1).flatten(-2)
-    return torch.stack((first, second), dim=-2).flatten(-3, -2)
+def _shrink(detail: Tensor, threshold: Tensor) -> Tensor:
+    magnitude = torch.hypot(detail[:, :1], detail[:, 1:])
+    kept = (1 - threshold.view(-1, 1, 1, 1) / magnitude.clamp_min_(1e-30)).clamp_min_(0)
+    return detail.mul_(kept)

@@ -154,6 +154,27 @@ def test_wrong_arguments_are_named(kspace: Tensor, maps: Tensor, mask: Tensor, m
         SenseOperator.from_kspace(kspace, maps, mask)
 
 
+def test_numpy_arrays_are_taken_by_dlpack() -> None:
+    kspace, maps, _ = small_scan()
+    mask = line_mask(kspace.shape[-1])
+    expected = SenseOperator.from_kspace(kspace, maps, mask)
+    found = SenseOperator.from_kspace(kspace.numpy(), maps.numpy(), mask.numpy())
+    assert torch.equal(found.initial(), expected.initial())
+    with pytest.raises(TypeError, match="kspace: expected a tensor or an array with the DLPack protocol, got list"):
+        SenseOperator.from_kspace([1], maps, mask)
+
+
+@pytest.mark.gpu
+def test_cupy_arrays_are_taken_by_dlpack() -> None:
+    cupy = pytest.importorskip("cupy")
+    kspace, maps, _ = small_scan()
+    mask = line_mask(kspace.shape[-1])
+    expected = SenseOperator.from_kspace(kspace, maps, mask, device="cuda")
+    arrays = (cupy.asarray(array.numpy()) for array in (kspace, maps, mask))
+    found = SenseOperator.from_kspace(*arrays, device="cuda")
+    assert torch.equal(found.initial(), expected.initial())
+
+
 def test_rows_cannot_be_cropped_under_a_2d_mask() -> None:
     kspace, maps, _ = small_scan()
     with pytest.raises(ValueError, match="rows: a mask along both axes"):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import kernels
+from ..kernels.dlpack import as_tensor
 from ..kernels.reference import centred_ifft
 
 
@@ -52,9 +54,11 @@ class SenseOperator:
 
     @classmethod
     def from_kspace(
-        cls, kspace: Tensor, maps: Tensor, mask: Tensor, *, rows: int | None = None, device: torch.device | str = "cpu"
+        cls, kspace: Any, maps: Any, mask: Any, *, rows: int | None = None, device: torch.device | str = "cpu"
     ) -> SenseOperator:
         """Pack one scan, or a batch of scans of one shape.
+
+        Tensors, or arrays of NumPy, CuPy and others that share their memory by DLPack; those are not copied on the way.
 
         Args:
             kspace: complex64 (C, H, W) or (B, C, H, W): k-space, centre at n // 2. Unmeasured entries are ignored.
@@ -68,6 +72,7 @@ class SenseOperator:
         Raises:
             TypeError, ValueError: the parameter, what was expected, what it got.
         """
+        kspace, maps, mask = as_tensor("kspace", kspace), as_tensor("maps", maps), as_tensor("mask", mask)
         if kspace.ndim == 3:
             kspace, maps = kspace[None], maps[None]
         if kspace.ndim != 4 or not kspace.is_complex():
