@@ -169,7 +169,10 @@ def _results(name: str) -> dict[str, Any]:
 
 def _machine(record: dict[str, Any]) -> str:
     threads = record.get("threads") or record["cores"]
-    return f"{record['processor']}, {threads} threads"
+    load = record.get("load average", record.get("load", "unknown"))
+    load = load[0] if isinstance(load, list) else load
+    busy = f"{load:.1f}" if isinstance(load, float) else load
+    return f"{record['processor']}, {threads} threads, load average {busy} when it began"
 
 
 def _against(task: str, seconds: dict[str, float], ours: str) -> list[list[str]]:

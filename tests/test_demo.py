@@ -3,19 +3,24 @@
 from pathlib import Path
 
 import pytest
-from command_files import quick_config
 from matplotlib.image import imread
 
 from ugodit import demo, metrics
 from ugodit.io.fastmri import open_volume, read_attributes, read_reconstruction
 
+CONFIG = """
+center-fraction = 0.2
+[network]
+channels = [4, 8]
+""" + "".join(f"[{part}]\nsteps = 2\nstart_iterations = 2\npool = 2\n" for part in ("train", "adapt", "alone"))
 METHODS = ["zero filling", "CG-SENSE", "L1-wavelet, best weight", "ugodit, unadapted", "ugodit, adapted"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "demo"
-    config = quick_config(out.parent)
+    config = out.parent / "quick.toml"
+    config.write_text(CONFIG)
     words = ["--out", str(out), "--size", "48x96", "--subjects", "2", "--config", str(config)]
     assert demo.main(words) == 0
     return out

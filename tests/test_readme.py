@@ -68,7 +68,9 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     mask = [abs(line - 64) < 8 or line % 4 == 0 for line in range(128)]
     write_scan(tmp_path / "multicoil_test" / "file1000300.h5", 1, 64, 128, 3, mask=mask, reconstruction_rss=None)
     for name, chosen in presets.PRESETS.items():
-        fits = {part: dataclasses.replace(getattr(chosen, part), steps=2) for part in ("train", "adapt", "alone")}
+        parts = ("train", "adapt", "alone")
+        quick = {"steps": 2, "start_iterations": 2, "pool": 2}
+        fits = {part: dataclasses.replace(getattr(chosen, part), **quick) for part in parts}
         small = presets.Preset(network=NetworkConfig.unet(4, 2), **fits)
         monkeypatch.setitem(presets.PRESETS, name, small)
     return tmp_path
