@@ -15,11 +15,15 @@ from ugodit.presets import PRESETS, preset
     [
         ({"steps": 0}, "steps: expected 1 or more, got 0"),
         ({"average": 1.5}, "average: expected 0 to 1, got 1.5"),
-        ({"mu": 0.0}, "mu: expected more than 0"),
+        ({"mu": 0.0}, "mu: expected a finite number above 0"),
         ({"loss_fraction": 1.0}, "loss_fraction: expected more than 0 and less than 1"),
         ({"loss": "l1"}, "loss: expected one of square, norm, got 'l1'"),
         ({"unrolls": 2, "next_input": "output"}, "unrolls: an unrolled network starts anew"),
-        ({"splitting": "random"}, "splitting: a random split needs an unrolled network"),
+        ({"splitting": "random"}, "start: expected sparse or conjugate_gradient"),
+        ({"seed": 2**40}, "seed: expected 0 to 4294967295"),
+        ({"average": float("nan")}, "average: expected a finite number"),
+        ({"learn_input": True, "next_input": "output"}, "learn_input: an input that is learned"),
+        ({"splitting": "random", "start": "sparse"}, "splitting: a random split needs an unrolled network"),
     ],
 )
 def test_ranges(changes: dict[str, Any], message: str) -> None:

@@ -61,7 +61,9 @@ def test_with_a_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("abc")]
     config, prior = quick_config(tmp_path), tmp_path / "p.safetensors"
     assert train.main([*map(str, scans[:2]), "--out", str(prior), "--config", str(config)]) == 0
-    for extra in ([], ["--unadapted"], ["--start", "1"], ["--start", "fresh"]):
+    status, _, log = run(capsys, scans[2], "--prior", prior, "--out", tmp_path, "--config", config, "--start", "2")
+    assert (status, "--start: expected mean, fresh or 0 to 1, got 2" in log) == (2, True)
+    for extra in ([], ["--unadapted"], ["--start", "1"], ["--start", "fresh"], ["--preset", "paper"]):
         out = tmp_path / ("out" + "".join(extra))
         status, _, log = run(capsys, scans[2], "--prior", prior, "--out", out, "--config", config, *extra)
         assert status == 0, log
@@ -91,9 +93,28 @@ def test_what_is_done_is_skipped_and_maps_are_kept(tmp_path: Path, capsys: pytes
     assert status == 0
     assert "skipped" in log
     assert (tmp_path / "out" / "a.h5").stat().st_mtime_ns == written
+    # The same name with other measurements is another scan.
+    write_scan(tmp_path / "a.h5", seed=7)
+    assert "skipped" not in run(capsys, *words)[2]
+    write_scan(tmp_path / "a.h5")
     assert run(capsys, *words, "--seed", 1)[0] == 0
     assert (tmp_path / "out" / "a.h5").stat().st_mtime_ns > written
     assert {path: path.stat().st_mtime_ns for path in maps} == maps
+
+
+def test_scores_take_the_whole_volumes_maximum(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = write_scan(tmp_path / "a.h5")
+    with h5py.File(scan, "r+") as file:
+        for dataset in ("kspace", "reconstruction_rss"):
+            file[dataset][1] = 5 * file[dataset][1]
+    out = tmp_path / "out"
+    words = ("--config", quick_config(tmp_path), "--slices", "0:1", "--json")
+    status, text, log = run(capsys, scan, "--out", out, *words)
+    assert status == 0, log
+    with h5py.File(out / "a.h5") as file, h5py.File(scan) as truth:
+        image, target = file["reconstruction"][0].astype(float), truth["reconstruction_rss"][()].astype(float)
+    expected = 20 * np.log10(target.max()) - 10 * np.log10(np.mean((image - target[0]) ** 2))
+    assert json.loads(text)[2]["PSNR"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_slices_and_batches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,8 +145,8 @@ def test_slices_and_batches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         ({}, ["--slices", "7:9"], "--slices: a has slices 0 to 1"),
         ({}, ["--slices", "x"], "--slices: expected A:B"),
         ({}, ["--device", "tpu"], "--device: expected auto"),
-        ({}, ["--threads", "0"], "--threads: expected 1 or more"),
-        ({}, ["--seed", "-1"], "--seed: expected 0 or more"),
+        ({}, ["--threads", "0"], "--threads: expected 1 to 1024"),
+        ({}, ["--seed", "-1"], "--seed: expected 0 to 2^32 - 1"),
         ({}, ["--prior", "nowhere.safetensors"], "nowhere.safetensors"),
         ({}, ["--config", "nowhere.toml"], "nowhere.toml"),
         ({}, ["--batch", "0"], "--batch: expected 1 or more"),
@@ -159,7 +180,17 @@ def test_a_truncated_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         ("stepz = 3", "stepz: unknown option"),
         ("preset = 'quick'", "preset: expected one of fast, balanced, paper"),
         ("[alone]\nstepz = 3", "stepz: unknown option"),
-        ("[alone]\nsteps = 0", "steps: expected 1 or more"),
+        ("[alone]\nsteps = 0", "[alone] steps: expected 1 or more"),
+        ("alone = 3", "[alone] expected a table"),
+        ("[network]\nin_channels = 3\nout_channels = 3", "in_channels, out_channels: expected 2 and 2"),
+        ("overwrite = 'no'", "overwrite: expected true or false"),
+        ("seed = true", "seed: expected one value"),
+        ("device = [1]", "device: expected one value"),
+        ("[alone]\nlearning_rate = inf", "learning_rate: expected a finite number"),
+        (
+            "center-fraction = 0.2\n[alone]\nlearning_rate = 1e30\nsteps = 3\n[network]\nchannels = [4, 8]",
+            "the fit diverged",
+        ),
         ("[network]\nchannels = [0]", "channels: expected"),
         ("not toml", "not TOML"),
         ("acceleration = 'four'", "acceleration"),
@@ -169,8 +200,10 @@ def test_bad_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str], t
     scan = write_scan(tmp_path / "a.h5")
     status, _, log = run(capsys, scan, "--out", tmp_path / "out", "--config", quick_config(tmp_path, text))
     assert status == 2
-    assert len(log.splitlines()) == 1
-    assert message in log
+    complaint = [line for line in log.splitlines() if "error:" in line]
+    assert len(complaint) == 1
+    assert message in complaint[0]
+    assert not (tmp_path / "out" / "a.h5").exists()
 
 
 def test_the_line_beats_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

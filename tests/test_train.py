@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from command_files import quick_config, write_scan
+from command_files import QUICK, quick_config, write_scan
 
 from ugodit import train
 from ugodit.prior import Prior
@@ -33,3 +33,22 @@ def test_bad_options(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: 
     assert train.main([str(scan), *(word.format(tmp_path) for word in words)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_a_scan_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = write_scan(tmp_path / "a.h5", 1)
+    before = scan.read_bytes()
+    assert train.main([str(scan), "--out", str(scan)]) == 2
+    assert "is one of the scans" in capsys.readouterr().err
+    assert scan.read_bytes() == before
+    assert train.main([str(scan), "--out", str(tmp_path)]) == 2
+    assert "is a folder" in capsys.readouterr().err
+
+
+def test_a_diverged_training_saves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = write_scan(tmp_path / "a.h5", 1)
+    config = quick_config(tmp_path, QUICK.replace("[train]\nsteps = 3", "[train]\nsteps = 3\nlearning_rate = 1e30"))
+    out = tmp_path / "p.safetensors"
+    assert train.main([str(scan), "--out", str(out), "--config", str(config)]) == 2
+    assert "training diverged" in capsys.readouterr().err
+    assert not out.exists()

@@ -55,17 +55,20 @@ def from_scratch(operator: SenseOperator, network: NetworkConfig, config: FitCon
     return build_model(GroupNet(network, operator.shape[0], seed=config.seed), config).to(operator.device)
 
 
+def config_for(prior: Prior, config: FitConfig) -> FitConfig:
+    """`config` with the options that the prior's weights were learned for (MODEL_FIELDS)."""
+    trained = FitConfig.from_dict(prior.training)
+    return dataclasses.replace(config, **{name: getattr(trained, name) for name in MODEL_FIELDS})
+
+
 def from_prior(
     operator: SenseOperator, prior: Prior, config: FitConfig, start: WarmStart = "mean"
 ) -> tuple[Unrolled, FitConfig]:
     """A model with the prior's encoder, frozen, and decoders that start from the prior's.
 
-    Returns the model and `config` with the options that the prior's weights were learned for (MODEL_FIELDS).
+    Returns the model and `config_for(prior, config)`.
     """
-    trained = FitConfig.from_dict(prior.training)
-    config = dataclasses.replace(config, **{name: getattr(trained, name) for name in MODEL_FIELDS})
-    if config.unrolls:
-        config = dataclasses.replace(config, next_input="fixed", learn_input=False)
+    config = config_for(prior, config)
     network = prior.build().warm_start(operator.shape[0], start, seed=config.seed).freeze_encoder()
     return build_model(network, config, prior.extra).to(operator.device), config
 

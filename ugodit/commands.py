@@ -3,13 +3,17 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ugodit.errors import InputError
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaint is an InputError: one line, like every other, instead of a page of usage."""
+
+    def __init__(self, **options: Any) -> None:
+        # An abbreviated --config would be missed by the parser that looks for it first.
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; `{self.prog} --help` lists the options")

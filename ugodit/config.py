@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
@@ -87,15 +88,17 @@ class FitConfig:
             ("proximity", 0, None),
             ("average", 0, 1),
             ("held_out", 0, 0.5),
-            ("seed", 0, None),
+            ("seed", 0, 2**32 - 1),
         ):
             value = getattr(self, name)
+            if not math.isfinite(value):
+                raise InputError(f"{name}: expected a finite number, got {value}")
             if value < low or (high is not None and value > high):
                 wanted = f"{low} or more" if high is None else f"{low} to {high}"
                 raise InputError(f"{name}: expected {wanted}, got {value}")
         for name in ("mu", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name}: expected more than 0, got {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name}: expected a finite number above 0, got {getattr(self, name)}")
         if not 0 < self.loss_fraction < 1:
             raise InputError(f"loss_fraction: expected more than 0 and less than 1, got {self.loss_fraction}")
         for name, allowed in _choices(type(self)).items():
@@ -103,6 +106,12 @@ class FitConfig:
                 raise InputError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         if self.unrolls and (self.next_input != "fixed" or self.learn_input):
             raise InputError("unrolls: an unrolled network starts anew from its lines; set next_input = 'fixed'")
+        if self.splitting == "random" and self.start not in ("sparse", "conjugate_gradient"):
+            raise InputError(
+                f"start: expected sparse or conjugate_gradient for a random split, which mixes it in, got {self.start}"
+            )
+        if self.learn_input and self.next_input != "fixed":
+            raise InputError("learn_input: an input that is learned is not replaced; set next_input = 'fixed'")
         if self.splitting == "random" and not self.unrolls:
             raise InputError("splitting: a random split needs an unrolled network; set unrolls to 1 or more")
 
@@ -118,6 +127,8 @@ class FitConfig:
 
 def checked_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` if every name is a field of the dataclass `cls` and every value has its type; else InputError."""
+    if not isinstance(values, Mapping):
+        raise InputError(f"expected a table of {cls.__name__} options, got {values!r}")
     hints = get_type_hints(cls)
     checked: dict[str, Any] = {}
     for name, value in values.items():

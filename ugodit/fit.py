@@ -164,6 +164,7 @@ class _Loop:
             noise = torch.rand(start.shape, generator=self.generator).to(start.device)
             start = start + config.input_noise * start.detach().abs().max() * noise
         reuse = self.frozen and not config.unrolls and start is item.input and not config.symmetries
+        reuse = reuse and not config.learn_input
         image = self.model(start, operator, item.which, self._evaluator(item, training=True, reuse=reuse))
         judged = item.operator.with_weights(split.loss)
         loss = self._distance(judged.data_consistency(image), judged.energy())

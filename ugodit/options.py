@@ -80,11 +80,13 @@ def parse(parser: Parser, argv: Sequence[str] | None) -> tuple[argparse.Namespac
         _set_defaults(parser, first.config, plain)
     arguments = parser.parse_args(argv)
     if arguments.threads is not None:
-        if arguments.threads < 1:
-            raise InputError(f"--threads: expected 1 or more, got {arguments.threads}")
+        if not 1 <= arguments.threads <= 1024:
+            raise InputError(f"--threads: expected 1 to 1024, got {arguments.threads}")
         torch.set_num_threads(arguments.threads)
-    if arguments.seed < 0:
-        raise InputError(f"--seed: expected 0 or more, got {arguments.seed}")
+    if not 0 <= arguments.seed < 2**32:
+        raise InputError(f"--seed: expected 0 to 2^32 - 1, got {arguments.seed}")
+    if not 0 < arguments.center_fraction < 1:
+        raise InputError(f"--center-fraction: expected more than 0 and less than 1, got {arguments.center_fraction}")
     return arguments, _preset_with(arguments, tables)
 
 
@@ -104,7 +106,7 @@ def device(name: str) -> torch.device:
 
 
 def _config_parser() -> Parser:
-    parser = Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False)
     parser.add_argument("--config", type=Path)
     return parser
 
@@ -127,10 +129,14 @@ def _set_defaults(parser: Parser, path: Path, plain: dict[str, Any]) -> None:
         if action is None or key in ("help", "config"):
             known = ", ".join(sorted(set(actions) - {"help", "config"}))
             raise InputError(f"--config: {path}: {name}: unknown option; expected one of {known}")
+        switch = action.nargs == 0
+        if switch != isinstance(value, bool) or isinstance(value, list | dict):
+            expected = "true or false" if switch else "one value"
+            raise InputError(f"--config: {path}: {name}: expected {expected}, got {value!r}")
         if action.choices is not None and value not in action.choices:
             expected = ", ".join(map(str, action.choices))
             raise InputError(f"--config: {path}: {name}: expected one of {expected}, got {value!r}")
-        if callable(action.type) and not isinstance(value, bool):
+        if callable(action.type):
             try:
                 value = action.type(str(value))
             except (ValueError, argparse.ArgumentTypeError) as error:
@@ -143,13 +149,21 @@ def _preset_with(arguments: argparse.Namespace, tables: dict[str, Any]) -> Prese
     chosen = preset(arguments.preset)
     fits: dict[str, FitConfig] = {}
     for name in FIT_TABLES:
-        changes = checked_fields(FitConfig, tables.get(name, {}))
+        try:
+            changes = checked_fields(FitConfig, tables.get(name, {}))
+        except InputError as error:
+            raise InputError(f"--config: [{name}] {error}") from error
         changes.setdefault("seed", arguments.seed)
         if arguments.precision:
             changes["precision"] = arguments.precision
-        fits[name] = dataclasses.replace(getattr(chosen, name), **changes)
+        try:
+            fits[name] = dataclasses.replace(getattr(chosen, name), **changes)
+        except InputError as error:
+            raise InputError(f"--config: [{name}] {error}") from error
     try:
-        network = NetworkConfig.from_dict({**chosen.network.to_dict(), **tables.get("network", {})})
+        network = NetworkConfig.from_dict({**chosen.network.to_dict(), **dict(tables.get("network", {}))})
+        if (network.in_channels, network.out_channels) != (2, 2):
+            raise ValueError("in_channels, out_channels: expected 2 and 2 (real and imaginary part)")
     except (ValueError, TypeError) as error:
         raise InputError(f"--config: [network] {error}") from error
     return Preset(network=network, **fits)

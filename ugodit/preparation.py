@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import ugodit
-
 from .adapt import normalize
 from .calibration import estimate_maps
 from .errors import InputError
@@ -82,6 +80,9 @@ def prepare_scan(scan: Scan, device: torch.device, cache: Path | None) -> Prepar
     return Prepared(scan, operator, scale * unit)
 
 
+CACHE_FORMAT = 1
+"""Goes up whenever `reconstruction_maps` would give other maps for the same scan."""
+
 WIDE_ACS = 12
 """Lines. From here on maps are good enough to be used where the signal is weak."""
 
@@ -106,17 +107,16 @@ def cached_maps(scan: Scan, cache: Path | None) -> Tensor:
     if cache is None:
         return reconstruction_maps(scan)
     assert scan.mask is not None
-    digest = hashlib.sha256(f"ugodit {ugodit.__version__}".encode())
-    digest.update(scan.kspace.contiguous().numpy().tobytes())
-    digest.update(scan.mask.numpy().tobytes())
-    path = cache / f"{scan.name}_slice{scan.slice_index:03d}_{digest.hexdigest()[:16]}.h5"
+    recipe = hashlib.sha256(f"{CACHE_FORMAT} {scan.digest()}".encode())
+    path = cache / f"{scan.name}_slice{scan.slice_index:03d}_{recipe.hexdigest()[:16]}.h5"
     if path.exists():
         try:
             with h5py.File(path, "r") as file:
                 maps = torch.from_numpy(file["maps"][()])
-            if maps.shape == scan.kspace.shape and maps.dtype == torch.complex64:
+            whole = maps.shape == scan.kspace.shape and maps.dtype == torch.complex64
+            if whole and bool(torch.view_as_real(maps).isfinite().all()):
                 return maps
-        except (OSError, KeyError):
+        except (OSError, KeyError, TypeError, AttributeError, RuntimeError):
             pass  # Damaged: it is only a cache, and is written anew below.
     maps = reconstruction_maps(scan)
     try:

@@ -12,9 +12,12 @@ from .networks.config import NetworkConfig, reference_unet
 MODEL_FIELDS = (
     "start",
     "start_iterations",
+    "next_input",
+    "input_noise",
+    "learn_input",
+    "loss",
     "splitting",
     "loss_fraction",
-    "pool",
     "unrolls",
     "mu",
     "solve_iterations",

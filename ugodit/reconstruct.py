@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor
 import ugodit
 
 from . import baselines, metrics, report
-from .adapt import WarmStart, adapt, from_prior, from_scratch, unadapted
+from .adapt import WarmStart, adapt, config_for, from_prior, from_scratch, unadapted
 from .commands import Parser, run
 from .config import FitConfig
 from .errors import InputError
@@ -28,6 +29,9 @@ from .preparation import Prepared, prepare
 from .presets import Preset
 from .prior import Prior
 from .progress import follow
+
+DIVERGED = 1e3
+"""The fit sees scans scaled to images of order one: an image this large, or with NaN in it, is none."""
 
 METHODS = ("zero filling", "CG-SENSE", "ugodit")
 
@@ -55,7 +59,7 @@ def _main(argv: Sequence[str] | None) -> int:
         raise InputError(f"--batch: expected 1 or more, got {arguments.batch}")
     if arguments.unadapted and not arguments.prior:
         raise InputError("--unadapted: needs a prior to use as it is; give one with --prior")
-    prior = Prior.load(arguments.prior) if arguments.prior else None
+    prior = _checked_prior(arguments) if arguments.prior else None
     if prior is None and not arguments.json:
         print(f"no --prior: fitting a network to each scan alone ({_alone_name(preset)})", file=sys.stderr)
     try:
@@ -93,12 +97,26 @@ def _parser() -> Parser:
     return parser
 
 
+def _checked_prior(arguments: argparse.Namespace) -> Prior:
+    prior = Prior.load(arguments.prior)
+    channels = (prior.network.in_channels, prior.network.out_channels)
+    if channels != (2, 2):
+        raise InputError(f"--prior: {arguments.prior}: expected a network of 2 channels, got {channels}")
+    if isinstance(arguments.start, int) and arguments.start >= prior.decoders:
+        raise InputError(f"--start: expected mean, fresh or 0 to {prior.decoders - 1}, got {arguments.start}")
+    try:
+        config_for(prior, FitConfig())
+    except InputError as error:
+        raise InputError(f"--prior: {arguments.prior}: training configuration: {error}") from error
+    return prior
+
+
 def _warm_start(text: str) -> WarmStart:
     if text == "mean":
         return "mean"
     if text == "fresh":
         return "fresh"
-    if text.isdigit():
+    if text.isdecimal():
         return int(text)
     raise argparse.ArgumentTypeError(f"expected mean, fresh or the number of a decoder, got {text!r}")
 
@@ -107,14 +125,15 @@ def _reconstruct(
     volume: Volume, arguments: argparse.Namespace, preset: Preset, prior: Prior | None, where: torch.device
 ) -> list[dict[str, Any]]:
     indices = chosen_slices(arguments.slices, volume.n_slices, volume.name)
-    settings = json.dumps(_settings(volume, arguments, preset, prior, indices), sort_keys=True)
+    batch = arguments.batch or (1 if where.type == "cpu" else 8)
+    digests = [volume.scan(index).digest() for index in indices]
+    settings = json.dumps(_settings(volume, arguments, preset, prior, indices, batch, digests), sort_keys=True)
     out = arguments.out / f"{volume.name}.h5"
     if out.exists() and out.resolve() == volume.path.resolve():
         raise InputError(f"--out: {out} is the scan itself; choose another folder")
     if out.exists() and not arguments.overwrite and read_attributes(out).get("settings") == settings:
         print(f"{volume.name}: already done with these settings, skipped; --overwrite does it again", file=sys.stderr)
         return []
-    batch = arguments.batch or (1 if where.type == "cpu" else 8)
     result = _Result()
     for first in range(0, len(indices), batch):
         chunk = indices[first : first + batch]
@@ -140,6 +159,8 @@ def _reconstruct_together(
         model, config = from_prior(operator, prior, preset.adapt, arguments.start)
     if arguments.unadapted and prior is not None:
         images, seconds, stopped = _timed(lambda: unadapted(operator, model, config))
+        if not bool((images.abs() < DIVERGED).all()):
+            raise InputError(f"{label}: the prior gives no sensible image; train it again")
     else:
         images, seconds, stopped = _fit(operator, model, config, label, arguments.json)
     ours = dict(zip(METHODS, (operator.initial(), baselines.cg_sense(operator), images), strict=True))
@@ -155,8 +176,6 @@ def _reconstruct_together(
 
 
 def _timed(compute: Any) -> tuple[Tensor, float, str]:
-    import time
-
     began = time.perf_counter()
     image = compute()
     return image, time.perf_counter() - began, "not adapted"
@@ -165,7 +184,10 @@ def _timed(compute: Any) -> tuple[Tensor, float, str]:
 def _fit(operator: SenseOperator, model: Any, config: FitConfig, label: str, quiet: bool) -> tuple[Tensor, float, str]:
     for step in follow(adapt(operator, model, config), config.steps, label, quiet=quiet):
         if step.stopped:
-            return step.averages()[0], step.seconds, step.stopped
+            image, more, _ = _timed(lambda: step.averages()[0])  # noqa: B023
+            if not bool((image.abs() < DIVERGED).all()):
+                raise InputError(f"{label}: the fit diverged (loss {step.loss:g}); lower learning_rate with --config")
+            return image, step.seconds + more, step.stopped
     raise AssertionError("a fit ends with a step that says why")
 
 
@@ -189,11 +211,15 @@ def _write(
     write_reconstruction(out, images["ugodit"], mask=mask, attributes=attributes)
     targets = np.stack(result.targets) if len(result.targets) == len(indices) else None
     middle = len(indices) // 2
+    # fastMRI's definition: the maximum of the whole volume, also where only some slices were asked for.
+    maximum = volume.target_maximum() if targets is not None else None
+    if maximum == 0:
+        targets = None
     report.comparison_picture(
         out.with_suffix(".png"),
         {method: stack[middle] for method, stack in images.items()},
         None if targets is None else targets[middle],
-        maximum=None if targets is None else float(targets.max()),
+        maximum=maximum,
     )
     if targets is None:
         return []
@@ -201,8 +227,8 @@ def _write(
         {
             "volume": volume.name,
             "method": method,
-            "PSNR": metrics.psnr(targets, stack),
-            "SSIM": metrics.ssim(targets, stack),
+            "PSNR": metrics.psnr(targets, stack, maximum),
+            "SSIM": metrics.ssim(targets, stack, maximum) if min(targets.shape[1:]) >= 7 else None,
             "NMSE": metrics.nmse(targets, stack),
             "seconds a slice": float(np.mean(result.seconds)) if method == "ugodit" else None,
         }
@@ -211,7 +237,13 @@ def _write(
 
 
 def _settings(
-    volume: Volume, arguments: argparse.Namespace, preset: Preset, prior: Prior | None, indices: range
+    volume: Volume,
+    arguments: argparse.Namespace,
+    preset: Preset,
+    prior: Prior | None,
+    indices: range,
+    batch: int,
+    digests: list[str],
 ) -> dict[str, Any]:
     """Everything that the images depend on, as plain values."""
     settings: dict[str, Any] = {
@@ -219,7 +251,10 @@ def _settings(
         "preset": arguments.preset,
         "slices": [indices.start, indices.stop],
         "prior": prior.hash if prior else None,
-        "fit": (preset.adapt if prior else preset.alone).to_dict(),
+        "fit": (config_for(prior, preset.adapt) if prior else preset.alone).to_dict(),
+        "version": ugodit.__version__,
+        "batch": batch,
+        "measurements": digests,
     }
     if prior is None:
         settings["network"] = preset.network.to_dict()

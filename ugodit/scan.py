@@ -1,5 +1,6 @@
 """What was measured: one slice of multi-coil k-space and what is known about it."""
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -46,3 +47,10 @@ class Scan:
             raise ValueError(f"crop: expected at most ({rows}, {columns}) and at least (1, 1), got {self.crop}")
         if self.target is not None and tuple(self.target.shape) != self.crop:
             raise ValueError(f"target: expected the shape of crop, {self.crop}, got {tuple(self.target.shape)}")
+
+    def digest(self) -> str:
+        """sha256 (hexadecimal) of the measurements and the mask: what a reconstruction depends on."""
+        digest = hashlib.sha256(self.kspace.contiguous().numpy().tobytes())
+        if self.mask is not None:
+            digest.update(self.mask.contiguous().numpy().tobytes())
+        return digest.hexdigest()

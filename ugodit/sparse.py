@@ -29,7 +29,10 @@ higher weight than all lines do."""
 
 @torch.no_grad()
 def sparse_sense(operator: SenseOperator, weight: Tensor, iterations: int, generator: torch.Generator) -> Tensor:
-    """argmin_x |A x - y|^2 / 2 + weight |wavelets of x|_1 by FISTA (Beck and Teboulle, 2009), from an empty image.
+    """Towards argmin_x |A x - y|^2 / 2 + weight |wavelets of x|_1 by FISTA (Beck and Teboulle, 2009).
+
+    Starts from an empty image. The shifted grids take turns, so it approaches the minimum of their mean and keeps
+    moving a little round it.
 
     Args:
         operator: maps with sum_c |S_c|^2 <= 1, so that a step of 1 is safe.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import hashlib
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +38,12 @@ def _main(argv: Sequence[str] | None) -> int:
     where = device(arguments.device)
     if not arguments.out.parent.is_dir():
         raise InputError(f"--out: {arguments.out.parent}: there is no such folder; make it first")
+    if arguments.out.is_dir():
+        raise InputError(f"--out: {arguments.out} is a folder; name a file in it, such as prior.safetensors")
+    if arguments.out.resolve() in {path.resolve() for path in arguments.scans}:
+        raise InputError(f"--out: {arguments.out} is one of the scans; choose another name")
+    if preset.train.held_out:
+        raise InputError("held_out: expected 0 in [train]: training fits all measured lines of all scans")
     scans: list[Prepared] = []
     sources: list[dict[str, Any]] = []
     for path in arguments.scans:
@@ -53,6 +59,8 @@ def _main(argv: Sequence[str] | None) -> int:
     for step in follow(train(model, operators, preset.train), preset.train.steps, "training", quiet=arguments.json):
         last = step
     assert last is not None
+    if not math.isfinite(last.loss) or not all(bool(weight.isfinite().all()) for weight in model.parameters()):
+        raise InputError(f"training diverged (loss {last.loss:g}); lower learning_rate in [train] of --config")
     prior = _prior(model, preset, arguments, sources, last)
     prior.save(arguments.out)
     summary = {"prior": str(arguments.out), "hash": prior.hash, "scans": len(scans), "seconds": round(last.seconds, 1)}
@@ -79,7 +87,7 @@ def _source(prepared: Prepared) -> dict[str, Any]:
         "coils": scan.kspace.shape[0],
         "size": list(scan.kspace.shape[1:]),
         "sampled": float(scan.mask.float().mean()),
-        "sha256": hashlib.sha256(scan.kspace.contiguous().numpy().tobytes()).hexdigest(),
+        "sha256": scan.digest(),
     }
 
 
@@ -95,8 +103,11 @@ def _prior(
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "scans": sources,
             "preset": arguments.preset,
-            "acceleration": arguments.acceleration,
-            "mask": arguments.mask,
+            "undersampling of fully sampled scans": {
+                "mask": arguments.mask,
+                "acceleration": arguments.acceleration,
+                "center_fraction": arguments.center_fraction,
+            },
             "seed": arguments.seed,
             "steps": last.iteration,
             "final_loss": last.loss,

@@ -68,6 +68,10 @@ class Volume:
             kspace = kspace * mask
         return Scan(self.name, index, kspace, mask, self.crop, self._target(index))
 
+    def target_maximum(self) -> float:
+        """The largest value of the volume's targets, all slices: what fastMRI's metrics take as intensity range."""
+        return max(float(target.max()) for i in range(self.n_slices) if (target := self._target(i)) is not None)
+
     def close(self) -> None:
         self._file.close()
 
