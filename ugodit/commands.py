@@ -13,7 +13,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         # An abbreviated --config would be missed by the parser that looks for it first.
-        super().__init__(allow_abbrev=False, **options)
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; `{self.prog} --help` lists the options")
