@@ -5,6 +5,8 @@
 #include <memory>
 #include <mutex>
 #include <numeric>
+#include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -73,7 +75,7 @@ struct Chain {
     std::vector<int> radices;
 };
 
-// The cheapest chain of radices for n.
+// The cheapest chain of radices for n; empty where there is none, as two of its primes need Bluestein's algorithm.
 const Chain& best_chain(int n, const Machine& machine, std::map<int, Chain>& known) {
     if (const auto found = known.find(n); found != known.end()) return found->second;
     Chain best{1e30, {}};
@@ -191,6 +193,12 @@ std::unique_ptr<Owner> build(int n, const Machine& machine) {
     std::vector<int> radices = n == 1 ? std::vector<int>{1} : best_chain(n, machine, known).radices;
     // The first pass is fused with the sensitivity maps and the last with the mask: there are always two.
     if (radices.size() == 1) radices.insert(radices.begin(), 1);
+    if (radices.empty() || radices.size() > kMaxStages) {
+        throw std::invalid_argument("no transform of length " + std::to_string(n) + ": it has " +
+                                    (radices.empty()
+                                         ? "two prime factors above " + std::to_string(machine.largest_dense_prime)
+                                         : "too many prime factors"));
+    }
     lay_out(*owner, machine, radices, 0, n, owner->input, owner->output);
     const int last = radices.back();
     if (!machine.has_butterfly(last) && last > machine.largest_dense_prime) add_bluestein(*owner, machine, last);

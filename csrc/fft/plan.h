@@ -56,7 +56,8 @@ struct Plan {
     const Complex<float>* spectrum;
 };
 
-// The plan for length n >= 1, built on the first call, kept for the life of the process. Host only, thread-safe.
+// The plan for length n >= 1, built on the first call, kept for the life of the process. Host only, thread-safe. Throws
+// std::invalid_argument where two prime factors are above machine.largest_dense_prime or there are too many factors.
 const Plan& plan_for(int n, const Machine& machine = kProcessor);
 
 }  // namespace ugodit::fft

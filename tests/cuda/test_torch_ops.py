@@ -50,6 +50,22 @@ def test_an_item_stops_by_itself(both: bool) -> None:
     assert norm[1] <= 1.01e-3 * rhs[1].norm()
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_no_iterations_return_a_copy(both: bool) -> None:
+    p = problem(2, 3, 6, 8, both=both)
+    maps, mu = _torch_ops.pack_maps(p.maps, both), torch.tensor([0.5, 2.0])
+    solution, _ = _torch_ops.sense_solve(p.image, p.image, maps, p.weights, mu, 3, 0, 0.0)
+    assert torch.equal(solution, p.image)
+    assert solution.data_ptr() != p.image.data_ptr()
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_maps_of_the_other_kind_of_mask_are_refused(both: bool) -> None:
+    p = problem(2, 9, 6, 8, both=both)
+    with pytest.raises(ValueError, match="maps: expected what pack_maps makes"):
+        _torch_ops.sense_forward(p.image, _torch_ops.pack_maps(p.maps, not both), p.weights, 9)
+
+
 def test_implementations_are_registered_for_cuda() -> None:
     for name in ("sense_residual", "sense_forward", "sense_adjoint", "sense_solve"):
         assert torch._C._dispatch_has_kernel_for_dispatch_key(f"ugodit::{name}", "CUDA")

@@ -15,6 +15,9 @@ P = problem(2, 3, 5, 12)
 Q = problem(2, 3, 5, 12, both=True)
 MAPS, KSPACE = kernels.pack_maps(P.maps), kernels.pack_kspace(P.kspace)
 MU = torch.tensor([0.1, 0.2])
+# From nine coils on, packed maps of both kinds of mask hold the same number of values.
+P9, Q9 = problem(2, 9, 5, 12), problem(2, 9, 5, 12, both=True)
+WANTS_GRADIENT = P.maps.clone().requires_grad_()
 
 
 def residual(**changes: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,6 +63,16 @@ def test_inputs_are_left_alone() -> None:
         assert torch.equal(tensor, copy)
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_a_solve_returns_contiguous_memory_of_its_own(both: bool) -> None:
+    p = Q if both else P
+    maps, start = kernels.pack_maps(p.maps, p.masked_along), p.image.mT.contiguous().mT
+    for iterations in (0, 2):
+        solution, _ = kernels.sense_solve(p.image, start, maps, p.weights, MU, 3, iterations)
+        assert solution.is_contiguous()
+        assert solution.data_ptr() != start.data_ptr()
+
+
 WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: residual(image=P.image.double()), TypeError, "image: expected dtype torch.float32, got torch.float64"),
     (lambda: residual(image=P.image.numpy()), TypeError, "image: expected a torch.float32 tensor, got ndarray"),
@@ -101,6 +114,27 @@ WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: kernels.pack_maps(P.maps.to(torch.complex128)), TypeError, "maps: expected dtype torch.complex64"),
     (lambda: kernels.pack_maps(P.maps[0]), ValueError, r"maps: expected shape \(B, C, H, W\)"),
     (lambda: kernels.pack_maps(P.maps, "height"), ValueError, 'masked_along: expected "width" or "both"'),
+    (lambda: kernels.pack_maps(torch.ones(1, 1, 1, 131 * 137, dtype=torch.complex64)), ValueError, "length 17947"),
+    (lambda: kernels.pack_kspace(torch.ones(1, 1, 1, 131 * 131, dtype=torch.complex64)), ValueError, "length 17161"),
+    (lambda: kernels.pack_maps(WANTS_GRADIENT), ValueError, "maps: expected a tensor that does not require grad"),
+    (lambda: kernels.pack_kspace(WANTS_GRADIENT), ValueError, "kspace: expected a tensor that does not require grad"),
+    (lambda: residual(weights=P.weights.clone().requires_grad_()), ValueError, "weights: expected a tensor that does"),
+    (
+        lambda: kernels.sense_forward(P9.image, kernels.pack_maps(P9.maps, "both"), P9.weights, 9),
+        ValueError,
+        "maps: expected what pack_maps makes",
+    ),
+    (
+        lambda: kernels.sense_forward(Q9.image, kernels.pack_maps(Q9.maps), Q9.weights, 9),
+        ValueError,
+        "maps: expected what pack_maps makes",
+    ),
+    (
+        lambda: kernels.stack_kspace([KSPACE, kernels.pack_kspace(Q.kspace, "both")], (3, 5, 12)),
+        ValueError,
+        "kspaces: expected",
+    ),
+    (lambda: kernels.stack_kspace([], (3, 5, 12)), ValueError, "kspaces: expected at least one"),
     (lambda: kernels.pack_maps(P.maps.to("meta")), ValueError, "on meta"),
     (lambda: kernels.pack_kspace(torch.view_as_real(P.kspace)), TypeError, "kspace: expected dtype"),
 ]

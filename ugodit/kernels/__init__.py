@@ -1,9 +1,27 @@
 """Fused SENSE kernels: the only importer of the compiled modules. reference.py holds the same in plain torch."""
 
-from ugodit.kernels.ops import pack_kspace, pack_maps, sense_adjoint, sense_forward, sense_residual, sense_solve
+from ugodit.kernels.ops import (
+    pack_kspace,
+    pack_maps,
+    scale_kspace,
+    sense_adjoint,
+    sense_forward,
+    sense_residual,
+    sense_solve,
+    stack_kspace,
+)
 
 from ugodit.kernels import _cpu_ops, _cuda_ops  # isort: skip  # register the implementations of the ops just defined
 
-__all__ = ["pack_kspace", "pack_maps", "sense_adjoint", "sense_forward", "sense_residual", "sense_solve"]
+__all__ = [
+    "pack_kspace",
+    "pack_maps",
+    "scale_kspace",
+    "sense_adjoint",
+    "sense_forward",
+    "sense_residual",
+    "sense_solve",
+    "stack_kspace",
+]
 
 del _cpu_ops, _cuda_ops

@@ -21,6 +21,15 @@ def floats(device_of: str, **values: object) -> None:
             raise ValueError(f"{name}: expected device {device}, as of {device_of}, got {value.device}")  # type: ignore[attr-defined]
 
 
+def constants(**values: Tensor | None) -> None:
+    """Refuses what no gradient is computed for, where one is asked for."""
+    for name, value in values.items():
+        if value is not None and value.requires_grad and torch.is_grad_enabled():
+            raise ValueError(
+                f"{name}: expected a tensor that does not require grad, as there is no gradient for it: detach it first"
+            )
+
+
 def image(name: str, value: Tensor) -> tuple[int, int, int]:
     """Checks (B, 2, H, W) float32 and returns B, H, W."""
     tensor(name, value, torch.float32)

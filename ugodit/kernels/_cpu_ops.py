@@ -1,9 +1,11 @@
 """The kernels on the CPU: checks arguments, allocates outputs and hands raw pointers to ugodit._cpu.
 
-Packed layout: csrc/cpu/sense.h. What a module of this kind provides for its device: pack_maps, pack_kspace, and on
-import the implementations of the ugodit::sense_* ops for its dispatch key.
+Packed layout: csrc/cpu/sense.h; for masks along both axes with one more axis of length 1, so that no shape belongs to
+both kinds. What a module of this kind provides for its device: pack_maps, pack_kspace, scale_kspace, stack_kspace, and
+on import the implementations of the ugodit::sense_* ops for its dispatch key.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -18,13 +20,14 @@ _LANES = 16
 @lru_cache(maxsize=256)
 def _maps_shape(coils: int, height: int, width: int, both: bool) -> tuple[int, ...]:
     _, groups, blocks = _cpu.layout(coils, height, width, both)
-    return (groups, blocks, width, 2, _LANES)
+    shape = (groups, blocks, width, 2, _LANES)
+    return (1, *shape) if both else shape
 
 
 @lru_cache(maxsize=256)
 def _kspace_shape(coils: int, height: int, width: int, both: bool) -> tuple[int, ...]:
     _, groups, blocks = _cpu.layout(coils, height, width, both)
-    return (blocks, width, height, 2, _LANES) if both else (groups, blocks, width, 2, _LANES)
+    return (1, blocks, width, height, 2, _LANES) if both else (groups, blocks, width, 2, _LANES)
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -50,6 +53,14 @@ def pack_kspace(kspace: Tensor, both: bool) -> Tensor:
     kspace = _plain(kspace)
     _cpu.pack_kspace(batch, coils, height, width, both, torch.get_num_threads(), kspace.data_ptr(), packed.data_ptr())
     return packed
+
+
+def scale_kspace(kspace: Tensor, factor: float, shape: tuple[int, int, int]) -> Tensor:
+    return kspace * factor
+
+
+def stack_kspace(kspaces: Sequence[Tensor], shape: tuple[int, int, int]) -> Tensor:
+    return torch.cat(list(kspaces))
 
 
 def _sense_residual(
@@ -205,6 +216,7 @@ def _solve_items(
     def normal(x: Tensor) -> Tensor:
         return torch.addcmul(_sense_residual(x, maps, None, weights, coils)[1], mu[:, None, None, None], x)
 
+    rhs, start = _plain(rhs), _plain(start)
     solution = start.clone()
     residual = rhs - normal(start) if bool(start.any()) else rhs.clone()
     direction = residual.clone()

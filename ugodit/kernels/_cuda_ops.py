@@ -6,12 +6,13 @@ Packed layouts (csrc/cuda/sense.h), W at most LARGEST_WIDTH:
     kspace   (B, words): the slot of the line at each of W positions (-1: a line of zeros, which is not stored), one
              unused word if W is odd, then (H, C, lines, 2)
 Masks along both axes, wider images, and builds without ugodit._cuda go through torch.fft: _torch_ops.py, and its
-layouts, which have a second axis of length 1.
+layouts, which have a second axis of length 1 and at least six axes.
 
 Nothing here allocates or waits outside torch, so that every op can be captured in a CUDA graph once pack_maps has been
 called for its width and device. The row sums are added in a fixed order: the same input gives the same bits.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -77,6 +78,33 @@ def pack_kspace(kspace: Tensor, both: bool, *, module: ModuleType | None = None)
     return torch.cat([slots, unused, stored.flatten(1)], dim=1)
 
 
+def _head(width: int) -> int:
+    """The words before the lines of packed k-space."""
+    return width + width % 2
+
+
+def scale_kspace(kspace: Tensor, factor: float, shape: tuple[int, int, int]) -> Tensor:
+    if kspace.dim() != 2:  # _torch_ops' layout
+        return kspace * factor
+    head = _head(shape[2])
+    return torch.cat([kspace[:, :head], kspace[:, head:] * factor], dim=1)
+
+
+def stack_kspace(kspaces: Sequence[Tensor], shape: tuple[int, int, int]) -> Tensor:
+    """Items with fewer lines than the most get lines of zeros that no slot points to."""
+    if kspaces[0].dim() != 2:
+        return torch.cat(list(kspaces))
+    coils, height, width = shape
+    head = _head(width)
+    lines = [_check_kspace(kspace, kspace.shape[0], height, width, coils) for kspace in kspaces]
+    padded = []
+    for kspace, stored in zip(kspaces, lines, strict=True):
+        body = kspace[:, head:].reshape(kspace.shape[0], height * coils, stored, 2)
+        body = torch.nn.functional.pad(body, (0, 0, 0, max(lines) - stored))
+        padded.append(torch.cat([kspace[:, :head], body.flatten(1)], dim=1))
+    return torch.cat(padded)
+
+
 def _plain(tensor: Tensor) -> Tensor:
     """The same values, contiguous in memory and without lazy negation."""
     return tensor.resolve_neg().contiguous()
@@ -112,7 +140,7 @@ def _check_maps(maps: Tensor, batch: int, height: int, width: int, coils: int) -
 
 def _check_kspace(kspace: Tensor, batch: int, height: int, width: int, coils: int) -> int:
     """Returns the number of lines stored for each coil."""
-    head = width + width % 2
+    head = _head(width)
     words = kspace.shape[-1] - head
     lines = max(words // (2 * coils * height), 0)
     _checks.packed("kspace", kspace, batch, (head + 2 * coils * height * lines,))
@@ -129,7 +157,7 @@ def sense_residual(
     module: ModuleType | None = None,
     **wish: Any,
 ) -> tuple[Tensor, Tensor]:
-    if maps.dim() == 6:
+    if maps.dim() >= 6:
         return _torch_ops.sense_residual(image, maps, kspace, weights, coils)
     batch, height, width, module = _begin("image", image, maps, weights, coils, module)
     image, maps, weights = _plain(image), _plain(maps), _plain(weights)
@@ -154,7 +182,7 @@ def sense_residual(
 def sense_forward(
     image: Tensor, maps: Tensor, weights: Tensor, coils: int, *, module: ModuleType | None = None, **wish: Any
 ) -> Tensor:
-    if maps.dim() == 6:
+    if maps.dim() >= 6:
         return _torch_ops.sense_forward(image, maps, weights, coils)
     batch, height, width, module = _begin("image", image, maps, weights, coils, module)
     image, maps, weights = _plain(image), _plain(maps), _plain(weights)
@@ -171,7 +199,7 @@ def sense_adjoint(
     _checks.coils(coils)
     if given != coils:
         raise ValueError(f"kspace: expected {coils} coils, got {given}")
-    if maps.dim() == 6:
+    if maps.dim() >= 6:
         return _torch_ops.sense_adjoint(kspace, maps, weights, coils)
     module = _require(module)
     _check_weights(weights, batch, height, width)
@@ -200,7 +228,7 @@ def sense_solve(
     if _checks.image("start", start) != (batch, height, width):
         raise ValueError(f"start: expected the shape of rhs, {tuple(rhs.shape)}, got {tuple(start.shape)}")
     _checks.solver(mu, batch, iterations, tolerance)
-    if maps.dim() == 6:
+    if maps.dim() >= 6:
         return _torch_ops.sense_solve(rhs, start, maps, weights, mu, coils, iterations, tolerance)
     batch, height, width, module = _begin("rhs", rhs, maps, weights, coils, module)
     rhs, start, maps, weights, mu = _plain(rhs), _plain(start), _plain(maps), _plain(weights), _plain(mu)

@@ -1,8 +1,8 @@
 """The kernels through torch.fft, on any device: for masks along both axes on CUDA, where cuFFT does the transforms.
 
 As reference.py, but the centred transforms' shifts are folded into maps and k-space once, when they are packed; what
-is left to shift is one image in and one image out. Packed arrays are (B, 1, C, H, W, 2) float32: the axis of length 1
-tells them from the fused kernels' layouts.
+is left to shift is one image in and one image out. Packed arrays are (B, 1, C, H, W, 2) float32, for masks along both
+axes (B, 1, 1, C, H, W, 2): the axes of length 1 tell them from each other and from the fused kernels' layouts.
 """
 
 import torch
@@ -16,7 +16,16 @@ def _axes(both: bool) -> tuple[int, ...]:
 
 
 def _pack(array: Tensor, both: bool) -> Tensor:
-    return torch.view_as_real(torch.fft.ifftshift(array.resolve_conj(), dim=_axes(both)).contiguous())[:, None]
+    packed = torch.view_as_real(torch.fft.ifftshift(array.resolve_conj(), dim=_axes(both)).contiguous())
+    return packed[:, None, None] if both else packed[:, None]
+
+
+def _unpack(packed: Tensor) -> Tensor:
+    return torch.view_as_complex(packed.reshape(-1, *packed.shape[-4:]).contiguous())
+
+
+def _shape(coils: int, height: int, width: int, both: bool) -> tuple[int, ...]:
+    return (*((1, 1) if both else (1,)), coils, height, width, 2)
 
 
 def pack_maps(maps: Tensor, both: bool) -> Tensor:
@@ -34,9 +43,9 @@ class _Operator:
         batch, height, width = shape
         _checks.coils(coils)
         self.both = _checks.weights(weights, batch, height, width)
-        _checks.packed("maps", maps, batch, (1, coils, height, width, 2))
+        _checks.packed("maps", maps, batch, _shape(coils, height, width, self.both))
         self.axes = _axes(self.both)
-        self.maps = torch.view_as_complex(maps[:, 0].contiguous())
+        self.maps = _unpack(maps)
         shifted = torch.fft.ifftshift(weights, dim=self.axes)
         self.weights = shifted[:, None] if self.both else shifted[:, None, None]
 
@@ -59,8 +68,8 @@ def sense_residual(
     operator = _Operator((batch, height, width), maps, weights, coils)
     residual = operator.forward(image)
     if kspace is not None:
-        _checks.packed("kspace", kspace, batch, (1, coils, height, width, 2))
-        residual = residual - torch.view_as_complex(kspace[:, 0].contiguous())
+        _checks.packed("kspace", kspace, batch, _shape(coils, height, width, operator.both))
+        residual = residual - _unpack(kspace)
     # Summed in double: the loss of a large image keeps its last digits.
     energy = operator.weights * (residual.real**2 + residual.imag**2)
     loss = energy.sum(dim=(1, 2, 3), dtype=torch.float64).to(torch.float32)
@@ -102,7 +111,7 @@ def sense_solve(
     def normal(x: Tensor) -> Tensor:
         return operator.adjoint(operator.forward(x)) + mu[:, None, None, None] * x
 
-    solution = start
+    solution = start.clone(memory_format=torch.contiguous_format)  # never the caller's memory
     residual = rhs - normal(start)
     direction = residual
     energy = dot(residual, residual)

@@ -11,8 +11,11 @@ With F unitary and centred (fastMRI's definition), S the maps and
 weights (B or 1, W) make F the transform along W alone (hybrid space: y is k-space after a centred unitary inverse FFT
 along the readout), weights (B or 1, H, W) make it the transform along both axes. A weight of 0 means not measured.
 
-Every function raises TypeError for a wrong type or dtype, ValueError for a wrong shape, device or range.
+Every function raises TypeError for a wrong type or dtype, ValueError for a wrong shape, device or range, and where
+maps, k-space of sense_residual or weights require a gradient: there is none for them.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -41,6 +44,7 @@ def sense_residual(
     is summed in double precision in a fixed order: any number of threads gives the same bits. Differentiable in image.
     """
     _checks.floats("image", image=image, maps=maps, weights=weights, kspace=image if kspace is None else kspace)
+    _checks.constants(maps=maps, weights=weights, kspace=kspace)
     _checks.coils(coils)
     return torch.ops.ugodit.sense_residual(image, maps, kspace, weights, coils)
 
@@ -51,6 +55,7 @@ def sense_forward(image: Tensor, maps: Tensor, weights: Tensor, coils: int) -> T
     Differentiable in image.
     """
     _checks.floats("image", image=image, maps=maps, weights=weights)
+    _checks.constants(maps=maps, weights=weights)
     _checks.coils(coils)
     return torch.ops.ugodit.sense_forward(image, maps, weights, coils)
 
@@ -58,6 +63,7 @@ def sense_forward(image: Tensor, maps: Tensor, weights: Tensor, coils: int) -> T
 def sense_adjoint(kspace: Tensor, maps: Tensor, weights: Tensor, coils: int) -> Tensor:
     """S^H F^H (weights . k) for k (B, C, H, W, 2) in centred order: an image (B, 2, H, W). Differentiable in kspace."""
     _checks.floats("kspace", kspace=kspace, maps=maps, weights=weights)
+    _checks.constants(maps=maps, weights=weights)
     _checks.coils(coils)
     return torch.ops.ugodit.sense_adjoint(kspace, maps, weights, coils)
 
@@ -82,6 +88,7 @@ def sense_solve(
     approximation of its gradient.
     """
     _checks.floats("rhs", rhs=rhs, start=start, maps=maps, weights=weights, mu=mu)
+    _checks.constants(maps=maps, weights=weights)
     _checks.coils(coils)
     return torch.ops.ugodit.sense_solve(rhs, start, maps, weights, mu, coils, iterations, tolerance)
 
@@ -93,6 +100,7 @@ def pack_maps(maps: Tensor, masked_along: str = "width") -> Tensor:
     """
     both = _checks.masked_along(masked_along)
     _checks.coil_array("maps", maps)
+    _checks.constants(maps=maps)
     return _device_ops(maps).pack_maps(maps.detach(), both)
 
 
@@ -100,7 +108,23 @@ def pack_kspace(kspace: Tensor, masked_along: str = "width") -> Tensor:
     """K-space, complex64 (B, C, H, W) in centred order: in hybrid space for "width", full k-space for "both"."""
     both = _checks.masked_along(masked_along)
     _checks.coil_array("kspace", kspace)
+    _checks.constants(kspace=kspace)
     return _device_ops(kspace).pack_kspace(kspace.detach(), both)
+
+
+def scale_kspace(kspace: Tensor, factor: float, shape: tuple[int, int, int]) -> Tensor:
+    """What pack_kspace makes of `factor` times the k-space; shape: (C, H, W) of what was packed."""
+    _checks.tensor("kspace", kspace, torch.float32)
+    return _device_ops(kspace).scale_kspace(kspace, factor, shape)
+
+
+def stack_kspace(kspaces: Sequence[Tensor], shape: tuple[int, int, int]) -> Tensor:
+    """The items of several packed k-spaces of one (C, H, W) and kind of mask, as if they had been packed at once."""
+    for kspace in kspaces:
+        _checks.tensor("kspace", kspace, torch.float32)
+    if len({(kspace.dim(), kspace.device) for kspace in kspaces}) != 1:
+        raise ValueError("kspaces: expected at least one, all on one device and packed for one kind of mask")
+    return _device_ops(kspaces[0]).stack_kspace(kspaces, shape)
 
 
 def _device_ops(tensor: Tensor):  # type: ignore[no-untyped-def]  # a module

@@ -111,7 +111,7 @@ class SenseOperator:
         every = [o.weights.expand(o.shape[0], *o.weights.shape[1:]) for o in operators]
         return cls(
             maps=torch.cat([o.maps for o in operators]),
-            kspace=torch.cat([o.kspace for o in operators]),
+            kspace=kernels.stack_kspace([o.kspace for o in operators], (first.coils, *first.shape[2:])),
             weights=torch.cat(every),
             support=torch.cat([o.support for o in operators]),
             line_energy=torch.cat([o.line_energy for o in operators]),
@@ -130,7 +130,8 @@ class SenseOperator:
 
     def scaled(self, factor: float) -> SenseOperator:
         """The operator of the measurements `factor` y: images are then multiplied by `factor` too."""
-        return dataclasses.replace(self, kspace=self.kspace * factor, line_energy=self.line_energy * factor**2)
+        kspace = kernels.scale_kspace(self.kspace, factor, (self.coils, *self.shape[2:]))
+        return dataclasses.replace(self, kspace=kspace, line_energy=self.line_energy * factor**2)
 
     def forward(self, image: Tensor) -> Tensor:
         """A x as real (B, C, H, W, 2): centred hybrid space (or k-space for 2-D masks), zero where not measured."""
