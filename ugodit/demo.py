@@ -24,7 +24,7 @@ from .io.atomic import write_file
 from .io.fastmri import center_crop, open_volume, read_attributes, read_reconstruction
 from .preparation import Prepared, prepare, reconstruction_maps
 
-L1_WEIGHTS = (3e-5, 1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3, 3e-3, 6e-3, 1.2e-2)
+L1_WEIGHTS = (4e-4, 8e-4, 1.6e-3, 3e-3, 6e-3, 1.2e-2)
 HELD_OUT_SUBJECT = 100
 """Its seed; the subjects trained on have seeds from 1."""
 
@@ -118,25 +118,21 @@ def _baselines(prepared: Prepared, target: np.ndarray) -> tuple[dict[str, np.nda
         images[name] = compute()
         seconds[name] = time.perf_counter() - began
 
-    def wavelet() -> np.ndarray:
-        scan = prepared.scan
-        maps = reconstruction_maps(scan)
-        assert scan.mask is not None
-        mask = scan.mask
+    scan, maps = prepared.scan, reconstruction_maps(prepared.scan)
+    assert scan.mask is not None
+    mask = scan.mask
 
-        def magnitude(image: torch.Tensor) -> np.ndarray:
-            return center_crop(image.abs(), scan.crop).numpy()
+    def wavelet(weight: float) -> np.ndarray:
+        return center_crop(baselines.l1_wavelet(scan.kspace, maps, mask, weight).abs(), scan.crop).numpy()
 
-        best = baselines.best_of_grid(
-            lambda weight: baselines.l1_wavelet(scan.kspace, maps, mask, weight),
-            L1_WEIGHTS,
-            lambda image: metrics.psnr(target, magnitude(image)),
-        )
-        return magnitude(best.image)
+    def wavelet_score(weight: float) -> float:
+        return metrics.psnr(target, wavelet(weight))
 
+    # Chosen on the truth, and only the chosen weight's seconds count: two advantages that no user has.
+    weight = max(L1_WEIGHTS, key=wavelet_score)
     timed("zero filling", lambda: prepared.magnitude(prepared.operator.initial()))
     timed("CG-SENSE", lambda: prepared.magnitude(baselines.cg_sense(prepared.operator)))
-    timed("L1-wavelet, best weight", wavelet)
+    timed("L1-wavelet, best weight", lambda: wavelet(weight))
     return images, seconds
 
 
