@@ -1,8 +1,8 @@
 """Prior: round trip, hash, and files that are no priors."""
 
-import builtins
 import errno
 import json
+import os
 import pickle
 
 import pytest
@@ -118,9 +118,9 @@ def test_save_replaces_whole_files_only(tmp_path, monkeypatch):
             self.file.write(content[:100])
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    original = builtins.open
+    original = os.fdopen
     with monkeypatch.context() as patch:
-        patch.setattr(builtins, "open", lambda *arguments: Full(original(*arguments)))
+        patch.setattr(os, "fdopen", lambda *arguments: Full(original(*arguments)))
         with pytest.raises(InputError, match="No space left on device") as error:
             trained().save(path)
     assert str(path) in str(error.value)

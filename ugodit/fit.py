@@ -71,16 +71,13 @@ class _Item:
         """Of all lines, where some were held out; made when it is asked for."""
 
 
-def fit(
-    model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig, *, shared_decoder: bool = False
-) -> Iterator[Step]:
+def fit(model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig) -> Iterator[Step]:
     """Fit every parameter of `model` that requires a gradient to the measurements of `operators`.
 
     Args:
         model: its network has a decoder for each item of all operators together, in order, or just one.
         operators: the scans; each holds one or more items of one size. Measurements scaled as FitConfig says.
         config: the options.
-        shared_decoder: all items go through decoder 0.
 
     Yields:
         A `Step` after every Adam step, `config.steps` of them at most.
@@ -89,7 +86,7 @@ def fit(
         InputError: a mask that cannot be split as the configuration asks.
     """
     began = time.perf_counter()
-    loop = _Loop(model, operators, config, shared_decoder)
+    loop = _Loop(model, operators, config)
     elapsed = time.perf_counter() - began
     for iteration in range(1, config.steps + 1):
         began = time.perf_counter()
@@ -106,17 +103,13 @@ def fit(
 class _Loop:
     """State of a fit; its methods are the parts of one step."""
 
-    def __init__(
-        self, model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig, shared_decoder: bool
-    ) -> None:
+    def __init__(self, model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig) -> None:
         self.model, self.config = model, config
         self.generator = torch.Generator().manual_seed(config.seed)
         self.items: list[_Item] = []
         first = 0
         for operator in operators:
-            count = 1 if shared_decoder else operator.shape[0]
-            start = 0 if shared_decoder else first
-            self.items.append(_Item(operator, slice(start, start + count), config, self.generator))
+            self.items.append(_Item(operator, slice(first, first + operator.shape[0]), config, self.generator))
             first += operator.shape[0]
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.frozen = not any(p.requires_grad for p in model.network.encoder.parameters())

@@ -7,7 +7,6 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,8 +14,8 @@ from torch import Tensor
 from .adapt import normalize
 from .calibration import estimate_maps
 from .errors import InputError
-from .io.atomic import write_file
-from .io.fastmri import Volume
+from .io.fastmri import Volume, center_crop
+from .io.maps import read_maps, write_maps
 from .operators.sense import SenseOperator
 from .sampling import acs_width, cartesian_mask, poisson_disc_mask, undersample
 from .scan import Scan
@@ -36,9 +35,7 @@ class Prepared:
     def magnitude(self, image: Tensor) -> np.ndarray:
         """float32 (rows, columns): the reported part of |image|, for an image (1, 2, H, W), in the scan's units."""
         magnitude = (image * self.operator.support).square().sum(1)[0].sqrt() * self.scale
-        rows, columns = self.scan.crop
-        top, left = (magnitude.shape[0] - rows) // 2, (magnitude.shape[1] - columns) // 2
-        return magnitude[top : top + rows, left : left + columns].cpu().numpy()
+        return center_crop(magnitude, self.scan.crop).cpu().numpy()
 
 
 def prepare(
@@ -111,26 +108,13 @@ def cached_maps(scan: Scan, cache: Path | None) -> Tensor:
     path = cache / f"{scan.name}_slice{scan.slice_index:03d}_{recipe.hexdigest()[:16]}.h5"
     if path.exists():
         try:
-            with h5py.File(path, "r") as file:
-                maps = torch.from_numpy(file["maps"][()])
-            whole = maps.shape == scan.kspace.shape and maps.dtype == torch.complex64
-            if whole and bool(torch.view_as_real(maps).isfinite().all()):
-                return maps
-        except (OSError, KeyError, TypeError, AttributeError, RuntimeError):
+            return read_maps(path, (1, *scan.kspace.shape))[0]
+        except InputError:
             pass  # Damaged: it is only a cache, and is written anew below.
     maps = reconstruction_maps(scan)
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{cache}: cannot be made a folder for sensitivity maps: {error.strerror}") from error
-    write_file(path, _hdf5(maps))
+    write_maps(path, maps[None])
     return maps
-
-
-def _hdf5(maps: Tensor) -> bytes:
-    import io
-
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        file["maps"] = maps.numpy()
-    return buffer.getvalue()

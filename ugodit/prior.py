@@ -6,8 +6,7 @@ import datetime
 import hashlib
 import json
 import os
-import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from ugodit.errors import InputError
+from ugodit.io.atomic import write_file
 from ugodit.networks import GroupNet, NetworkConfig, Start
 
 FORMAT = 1
@@ -93,21 +93,7 @@ class Prior:
         metadata = {name: json.dumps(value, sort_keys=True) for name, value in texts.items()}
         metadata |= {"format": "ugodit prior", "format_version": str(FORMAT)}
         content = to_bytes({name: tensor.contiguous() for name, tensor in self._tensors().items()}, metadata)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            try:
-                with open(temporary, "xb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"{path}: expected a place to write a prior of {len(content)} bytes, got {error.strerror or error}; "
-                "free some space or choose another path"
-            ) from error
+        write_file(path, content)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], network: NetworkConfig | None = None) -> Prior:
@@ -162,7 +148,7 @@ def _check_network(path: Path, expected: NetworkConfig, found: NetworkConfig) ->
 
 def provenance(
     *,
-    scans: list[Mapping[str, Any]],
+    scans: Sequence[Mapping[str, Any]],
     acceleration: float,
     seed: int,
     scale: str,

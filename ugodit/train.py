@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
-
-import ugodit
 
 from .commands import Parser, run
 from .errors import InputError
@@ -24,7 +19,7 @@ from .networks.unrolled import Unrolled
 from .options import add_running_options, add_sampling_options, chosen_slices, device, parse
 from .preparation import Prepared, prepare
 from .presets import Preset
-from .prior import Prior
+from .prior import Prior, provenance
 from .progress import follow
 
 
@@ -97,22 +92,20 @@ def _prior(
     return Prior.of(
         model.network,
         training=preset.train.to_dict(),
-        provenance={
-            "version": ugodit.__version__,
-            "torch": torch.__version__,
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "scans": sources,
-            "preset": arguments.preset,
-            "undersampling of fully sampled scans": {
+        provenance=provenance(
+            scans=sources,
+            acceleration=len(sources) / sum(source["sampled"] for source in sources),
+            seed=arguments.seed,
+            scale="99.5th percentile of the zero-filled magnitude is 1",
+            preset=arguments.preset,
+            undersampling_of_full_scans={
                 "mask": arguments.mask,
                 "acceleration": arguments.acceleration,
                 "center_fraction": arguments.center_fraction,
             },
-            "seed": arguments.seed,
-            "steps": last.iteration,
-            "final_loss": last.loss,
-            "scale": "99.5th percentile of the zero-filled magnitude is 1",
-        },
+            steps=last.iteration,
+            final_loss=last.loss,
+        ),
         extra={"log_mu": model.log_mu.detach().cpu()},
     )
 

@@ -9,6 +9,7 @@
 #include "cpu/espirit.h"
 #include "cpu/thread_pool.h"
 #include "cpu/variant.h"
+#include "cuda/block.h"
 
 namespace ugodit {
 namespace {
@@ -45,23 +46,6 @@ void espirit_maps(int coils, int rows, int columns, int reach, int sets, float c
 }
 
 // The GPU's kernel on the host, for tests: block after block, thread after thread between barriers, either way round.
-struct HostBlock {
-    int block_index, thread_count;
-    unsigned char* memory;
-    bool descending;
-
-    int index() const { return block_index; }
-    int threads() const { return thread_count; }
-    template <class T>
-    T* shared(int offset) const {
-        return reinterpret_cast<T*>(memory + offset);
-    }
-    template <class Phase>
-    void each(const Phase& phase) const {
-        for (int i = 0; i < thread_count; ++i) phase(descending ? thread_count - 1 - i : i);
-    }
-};
-
 void espirit_maps_by_blocks(int blocks, int threads, bool descending, int coils, int rows, int columns, int reach,
                             int sets, float crop, bool soft, std::uintptr_t correlations, std::uintptr_t row_phases,
                             std::uintptr_t waves, std::uintptr_t reference, std::uintptr_t maps,
@@ -88,7 +72,7 @@ void espirit_maps_by_blocks(int blocks, int threads, bool descending, int coils,
     launch.blocks = blocks;
     for (int block = 0; block < blocks; ++block) {
         auto* memory = reinterpret_cast<unsigned char*>(shared.data());
-        cuda::espirit_body(HostBlock{block, threads, memory, descending}, launch);
+        cuda::espirit_body(cuda::HostBlock{block, threads, memory, descending}, launch);
     }
 }
 
