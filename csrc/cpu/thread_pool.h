@@ -1,4 +1,5 @@
-// A small pool of threads that stays for the life of the process and survives fork().
+// Work shared out between threads: torch's own where its OpenMP runtime can be reached, else those of a small pool, as
+// in a forked child.
 #pragma once
 
 #include <cstddef>
@@ -6,8 +7,9 @@
 namespace ugodit {
 
 // Calls task(context, index) for every index in [0, count), on up to `threads` threads, the caller among them, and
-// returns when all are done. Which thread takes which index is not determined: results must not depend on it. If
-// another call is running (a second Python thread), this one does all its work itself.
+// returns when all are done or one has thrown, whose exception it throws. Which thread takes which index is not
+// determined: results must not depend on it. While the pool serves another call (of a second Python thread), this one
+// does all its work itself.
 void parallel_for(int count, int threads, void (*task)(void* context, int index), void* context);
 
 template <class F>

@@ -1,6 +1,8 @@
 """Inputs that need care are made right, inputs that are wrong are refused with the parameter's name."""
 
+import ctypes
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -163,6 +165,15 @@ def test_a_forked_process_works(threads: None) -> None:
     child.join(60)
     assert child.exitcode == 0
     assert all(torch.equal(torch.from_numpy(a), b) for a, b in zip(got, expected, strict=True))
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "GOMP_parallel"), reason="this torch brings no OpenMP runtime")
+def test_no_threads_beside_torchs(threads: None) -> None:
+    torch.set_num_threads(2)
+    torch.rand(1 << 20).sin_()  # starts torch's
+    before = len(os.listdir("/proc/self/task"))
+    residual()
+    assert len(os.listdir("/proc/self/task")) == before
 
 
 def test_calls_from_several_threads_at_once(threads: None) -> None:
