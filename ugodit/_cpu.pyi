@@ -117,3 +117,18 @@ def espirit_maps_by_blocks(
     /,
 ) -> None:
     """For tests: the same by the GPU's kernel, its blocks and threads in turn on the host."""
+
+def shrink_wavelets(
+    items: int,
+    rows: int,
+    columns: int,
+    levels: int,
+    above: int,
+    left: int,
+    threads: int,
+    image: int,
+    weights: int,
+    result: int,
+    /,
+) -> None:
+    """Soft-thresholded Haar details of float32 images (items, 2, rows, columns); csrc/cpu/wavelet.h."""

@@ -11,13 +11,10 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from .kernels.wavelets import LEVELS, shrink_wavelets
 from .operators.sense import SenseOperator
 from .splitting import acs_core, split_random
-
-LEVELS = 4
-"""Scales of the transform; the coarsest image is kept as it is."""
 
 WEIGHTS = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
 """Thresholds tried, for images of order one (see `adapt.normalize`)."""
@@ -49,7 +46,7 @@ def sparse_sense(operator: SenseOperator, weight: Tensor, iterations: int, gener
         shift = torch.randint(0, 2**LEVELS, (2,), generator=generator).tolist()
         new = shrink_wavelets(ahead - operator.residual(ahead)[1], weight, (shift[0], shift[1]))
         grown = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
-        ahead = new + ((momentum - 1) / grown) * (new - image)
+        ahead = torch.lerp(image, new, 1 + (momentum - 1) / grown)
         image, momentum = new, grown
     return image
 
@@ -83,39 +80,3 @@ def _beyond_a_rise(losses: Tensor, index: int) -> bool:
     if not (0 <= near < len(losses) and 0 <= far < len(losses)):
         return False
     return bool((torch.isfinite(losses[far]) & (losses[near] >= losses[far])).all())
-
-
-def shrink_wavelets(image: Tensor, weight: Tensor, shift: tuple[int, int]) -> Tensor:
-    """Soft-threshold the Haar detail coefficients' magnitudes by `weight` (B,); the grid is shifted by `shift`.
-
-    The transform is orthonormal; real and imaginary part (B, 2, H, W) are shrunk together, as one complex number.
-    """
-    rows, columns = image.shape[-2:]
-    multiple = 2**LEVELS
-    # The margin absorbs the shift, so that nothing wraps round.
-    margin = (shift[1], -(columns + shift[1]) % multiple, shift[0], -(rows + shift[0]) % multiple)
-    coarse = functional.pad(image, margin)
-    details = []
-    for _ in range(LEVELS):
-        top, bottom = coarse[..., 0::2, :], coarse[..., 1::2, :]
-        above, below = top[..., 0::2] + top[..., 1::2], bottom[..., 0::2] + bottom[..., 1::2]
-        left, right = top[..., 0::2] - top[..., 1::2], bottom[..., 0::2] - bottom[..., 1::2]
-        # Twice the orthonormal coefficients: the factor comes back with their threshold.
-        details.append([_shrink(part, 2 * weight) for part in (above - below, left + right, left - right)])
-        coarse = (above + below) * 0.5
-    for vertical, horizontal, diagonal in reversed(details):
-        fine = coarse.new_empty(*coarse.shape[:2], 2 * coarse.shape[2], 2 * coarse.shape[3])
-        above, below = coarse * 0.5 + vertical * 0.25, coarse * 0.5 - vertical * 0.25
-        left, right = (horizontal + diagonal) * 0.25, (horizontal - diagonal) * 0.25
-        torch.add(above, left, out=fine[..., 0::2, 0::2])
-        torch.sub(above, left, out=fine[..., 0::2, 1::2])
-        torch.add(below, right, out=fine[..., 1::2, 0::2])
-        torch.sub(below, right, out=fine[..., 1::2, 1::2])
-        coarse = fine
-    return coarse[..., shift[0] : shift[0] + rows, shift[1] : shift[1] + columns]
-
-
-def _shrink(detail: Tensor, threshold: Tensor) -> Tensor:
-    magnitude = torch.hypot(detail[:, :1], detail[:, 1:])
-    kept = (1 - threshold.view(-1, 1, 1, 1) / magnitude.clamp_min_(1e-30)).clamp_min_(0)
-    return detail.mul_(kept)

@@ -6,4 +6,5 @@ PYBIND11_MODULE(_cpu, module) {
     module.doc() = "Compiled CPU kernels of ugodit. Private: call them through ugodit.kernels.";
     ugodit::bind_sense(module);
     ugodit::bind_calibration(module);
+    ugodit::bind_wavelet(module);
 }

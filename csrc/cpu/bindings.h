@@ -7,5 +7,6 @@ namespace ugodit {
 
 void bind_calibration(pybind11::module_& module);
 void bind_sense(pybind11::module_& module);
+void bind_wavelet(pybind11::module_& module);
 
 }  // namespace ugodit
