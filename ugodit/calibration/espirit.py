@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from ugodit.calibration.region import calibration_data
+from ugodit.calibration.region import WHAT_TO_DO, calibration_data
 from ugodit.errors import InputError
 from ugodit.kernels.calibration import espirit_maps_
 
@@ -108,8 +108,7 @@ def _kernel_width(asked: int | None, lines: int) -> int:
     width = min(6, 3 * lines // 7) if asked is None else asked
     if asked is None and width < 2:
         raise InputError(
-            f"kspace: expected at least 5 measured lines round the centre to calibrate from, got {lines}; "
-            "give sensitivity maps from a file (--maps)"
+            f"kspace: expected at least 5 measured lines round the centre to calibrate from, got {lines}; {WHAT_TO_DO}"
         )
     if not 1 <= width <= lines:
         raise InputError(

@@ -30,8 +30,13 @@ class Whitening:
     """complex64 (C, C), lower triangular"""
 
     def apply(self, kspace: Tensor) -> Tensor:
-        """(..., C, H, W) k-space, whitened; its scale stays."""
+        """(..., C, H, W) k-space, coil images or maps, whitened; its scale stays."""
         return torch.einsum("dc,...chw->...dhw", self.matrix.to(kspace.device), kspace)
+
+    def undo(self, kspace: Tensor) -> Tensor:
+        """The inverse of `apply`."""
+        inverse = torch.linalg.inv(self.matrix.to(kspace.device, torch.complex128)).to(torch.complex64)
+        return torch.einsum("dc,...chw->...dhw", inverse, kspace)
 
     def attributes(self) -> dict[str, str | int | float]:
         """For a file's attributes."""

@@ -9,6 +9,7 @@ from ugodit.errors import InputError
 from ugodit.sampling import acs_width, central, central_run
 
 MAX_WIDTH = 24  # BART's and sigpy's calibration width
+WHAT_TO_DO = "sample more of the centre (--center-fraction) or give sensitivity maps from a file (--maps)"
 
 
 def calibration_data(kspace: Tensor, acs_width: int | None, mask: Tensor | None) -> Tensor:
@@ -35,7 +36,7 @@ def calibration_data(kspace: Tensor, acs_width: int | None, mask: Tensor | None)
     if block.numel() == 0 or not bool((block != 0).any()):
         raise InputError(
             f"kspace: expected measured, non-zero samples round the centre (column {width // 2} of {width}) to "
-            "calibrate from, got none; give sensitivity maps from a file (--maps)"
+            f"calibrate from, got none; {WHAT_TO_DO}"
         )
     if not bool(torch.isfinite(torch.view_as_real(block)).all()):
         raise InputError(
