@@ -1,12 +1,17 @@
-"""What is done to the coils between a scan and its operator: prewhitening, compression, sensitivity maps.
+"""What is done to the coils between a scan and its operator: prewhitening, sensitivity maps, compression.
 
-Whatever is done, images stay in the units of the scan's own coils, whose root sum of squares fastMRI's target is:
-where maps are found in whitened or compressed coils, `Coils` says by how much an image in these differs, pixel by
-pixel. Maps in files, read or written, are always those of the scan's own coils.
+Maps are found in whitened coils, where noise disturbs them least, and before compression: what it leaves out would be
+missing in them, and the virtual coils of the geometric kind are not smooth where there is nothing to see. Measurements
+and maps are then compressed alike, so that the image is the same but for noise.
+
+Whatever is done, images stay in the units of the scan's own coils, whose root sum of squares fastMRI's target is, and
+maps in files, read or written, are those of the scan's own coils. The operator's maps have the same root sum of squares
+at each pixel; by how much its images then differ from the scan's is the `intensity`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,23 +71,8 @@ class Coils:
             combined = self.whitening.apply(combined)
         if self.compression:
             combined = self.compression.apply_to_images(combined)
-        gain = _ratio(_norm(maps), _norm(combined))
-        return combined * gain, gain
-
-    def maps_of_scan(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The way back: maps (K, H, W) as maps (C, H, W) of the scan's coils, and the same intensity.
-
-        Compressed coils give the maps of least norm: what is not in the virtual coils is lost.
-        """
-        if not self.whitening and not self.compression:
-            return maps, None
-        own = maps
-        if self.compression:
-            own = self.compression.undo_in_images(own)
-        if self.whitening:
-            own = self.whitening.undo(own)
-        gain = _ratio(_norm(own), _norm(maps))
-        return own * _ratio(_norm(maps), _norm(own)), gain
+        intensity = _ratio(_norm(maps), _norm(combined))
+        return combined * intensity, intensity
 
 
 @dataclass(frozen=True)
@@ -109,28 +99,36 @@ class CoilPlan:
             recipe["maps"] = {"file": self.maps.path.name, "sha256": self.maps.digest()}
         return recipe
 
-    def apply(self, scan: Scan) -> tuple[Tensor, Coils]:
-        """The k-space (K, H, W) of an undersampled scan, whitened and compressed as asked, and what was done.
+    def whiten(self, scan: Scan) -> tuple[Scan, Whitening | None]:
+        """An undersampled scan whitened as asked. InputError, which names the option, where it cannot be."""
+        if not self.prewhiten:
+            return scan, None
+        with named("--prewhiten"):
+            noise = self.prewhiten.samples if isinstance(self.prewhiten, Noise) else None
+            kspace, whitening = prewhiten(scan.kspace, noise, mask=scan.mask)
+        return dataclasses.replace(scan, kspace=kspace), whitening
 
-        Raises InputError, which names the option, where it cannot be done.
-        """
-        kspace, whitening, compression = scan.kspace, None, None
-        if self.prewhiten:
-            with named("--prewhiten"):
-                noise = self.prewhiten.samples if isinstance(self.prewhiten, Noise) else None
-                kspace, whitening = prewhiten(kspace, noise, mask=scan.mask)
-        if self.virtual_coils is not None:
-            with named("--compress"):
-                kspace, compression = compress_coils(
-                    kspace, coils=self.virtual_coils, method=self.method, mask=scan.mask
-                )
-        return kspace, Coils(whitening, compression)
+    def compress(self, scan: Scan) -> tuple[Tensor, Compression | None]:
+        """The k-space (K, H, W) of a whitened scan, compressed as asked. InputError, which names the option."""
+        if self.virtual_coils is None:
+            return scan.kspace, None
+        with named("--compress"):
+            return compress_coils(scan.kspace, coils=self.virtual_coils, method=self.method, mask=scan.mask)
 
     def coils_for_energy(self, scan: Scan, energy: float) -> int:
-        """How many virtual coils keep this fraction of the scan's calibration energy."""
-        kspace, _ = CoilPlan(self.prewhiten).apply(scan)
+        """How many virtual coils keep this fraction of the calibration energy of an undersampled scan."""
+        whitened, _ = self.whiten(scan)
         with named("--compress"):
-            return compress_coils(kspace, energy=energy, method=self.method, mask=scan.mask)[1].virtual_coils
+            done = compress_coils(whitened.kspace, energy=energy, method=self.method, mask=scan.mask)[1]
+        return done.virtual_coils
+
+
+def unwhitened(maps: Tensor, whitening: Whitening | None) -> Tensor:
+    """Maps (C, H, W) found in whitened coils as those of the scan's own, with the same root sum of squares."""
+    if whitening is None:
+        return maps
+    own = whitening.undo(maps)
+    return own * _ratio(_norm(maps), _norm(own))
 
 
 @contextmanager

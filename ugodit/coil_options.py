@@ -24,7 +24,7 @@ from .preparation import undersampled
 
 def add_coil_options(parser: Parser) -> None:
     """How the coils are treated before anything else, in this order."""
-    group = parser.add_argument_group("coils: prewhiten, compress, find sensitivity maps")
+    group = parser.add_argument_group("coils: prewhiten, find sensitivity maps, compress")
     group.add_argument(
         "--prewhiten",
         type=Path,
@@ -146,6 +146,11 @@ def maps_target(volume: Volume, arguments: argparse.Namespace, *results: Path) -
                 f"--write-maps: {path}: expected a folder for the maps of {len(arguments.scans)} scans, got "
                 "the name of one file"
             )
+    elif path.suffix and not path.is_dir():
+        raise InputError(
+            f"--write-maps: {path}: expected a name that ends in .h5 or .cfl, or a folder without a suffix, got "
+            f"{path.suffix}; choose another name"
+        )
     else:
         path = path / f"{volume.name}.h5"
     for taken in (*arguments.scans, *results):

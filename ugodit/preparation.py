@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from .adapt import normalize
 from .calibration import estimate_maps
-from .coil_chain import CoilPlan, Coils, named
+from .coil_chain import CoilPlan, Coils, named, unwhitened
 from .config import FitConfig
 from .errors import InputError
 from .io.fastmri import Volume, center_crop
@@ -94,7 +93,7 @@ def prepare_scan(
     assert scan.mask is not None
     rows = scan.crop[0] if scan.mask.ndim == 1 else scan.kspace.shape[-2]
     with named(where or f"{scan.name}, slice {scan.slice_index}"):
-        kspace, coils, maps, intensity = _calibrated(scan, cache, plan or CoilPlan())
+        kspace, maps, coils, intensity = _calibrated(scan, cache, plan or CoilPlan(), on_maps)
         if not bool((center_rows(maps, rows) != 0).any()):
             raise InputError(
                 "calibration found no coil sensitivity anywhere: the ACS lines are noise; leave this slice out with "
@@ -102,8 +101,6 @@ def prepare_scan(
                 if not (plan and plan.maps)
                 else f"{plan.maps.path}: maps: expected some that are not 0 for this slice; leave it out with --slices"
             )
-    if on_maps:
-        on_maps(coils.maps_of_scan(maps)[0])
     # Scanners' units may be so small or large that squares leave single precision.
     unit = float(kspace.abs().max())
     operator = SenseOperator.from_kspace(
@@ -115,18 +112,25 @@ def prepare_scan(
     return Prepared(scan, operator, scale * unit, coils, intensity)
 
 
-def _calibrated(scan: Scan, cache: Path | None, plan: CoilPlan) -> tuple[Tensor, Coils, Tensor, Tensor | None]:
-    """k-space and maps (K, H, W) of the operator's coils, what was done to them, and `Prepared.intensity`, all rows."""
-    kspace, coils = plan.apply(scan)
+def _calibrated(
+    scan: Scan, cache: Path | None, plan: CoilPlan, on_maps: Callable[[Tensor], None] | None
+) -> tuple[Tensor, Tensor, Coils, Tensor | None]:
+    """k-space and maps (K, H, W) of the operator's coils, what was done to them, and the intensity of all rows."""
+    whitened, whitening = plan.whiten(scan)
     if plan.maps:
         maps = plan.maps.read(scan.slice_index)
         largest = float(torch.linalg.vector_norm(maps, dim=0).max())
         # Weights of data consistency are relative to maps of unit norm. Maps that fade out are as they should be.
         if largest > 0 and not 0.5 < largest < 1.01:
             maps = maps / largest
-        return kspace, coils, *coils.maps_of_operator(maps)
-    maps = cached_maps(dataclasses.replace(scan, kspace=kspace), cache)
-    return kspace, coils, maps, coils.maps_of_scan(maps)[1]
+    else:
+        maps = unwhitened(cached_maps(whitened, cache), whitening)
+    if on_maps:
+        on_maps(maps)
+    kspace, compression = plan.compress(whitened)
+    coils = Coils(whitening, compression)
+    maps, intensity = coils.maps_of_operator(maps)
+    return kspace, maps, coils, intensity
 
 
 def check_splits(prepared: Prepared, config: FitConfig) -> None:
@@ -161,8 +165,8 @@ def reconstruction_maps(scan: Scan) -> Tensor:
 def cached_maps(scan: Scan, cache: Path | None) -> Tensor:
     """Sensitivity maps (C, H, W) of the full field of view, from the folder `cache` if they are there already.
 
-    The file's name holds a hash of the measurements and the mask, so a changed scan, or one whose coils were whitened
-    or compressed, is never given old maps.
+    The file's name holds a hash of the measurements and the mask, so a changed scan, or one whose coils were whitened,
+    is never given old maps.
     """
     if cache is None:
         return reconstruction_maps(scan)

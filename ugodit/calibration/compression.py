@@ -41,14 +41,8 @@ class Compression:
 
     def apply_to_images(self, images: Tensor) -> Tensor:
         """(..., C, H, W) coil images, or maps, to (..., K, H, W): what `apply` does to their k-space."""
-        return torch.einsum(self._by_position("kc,...chw->...khw"), self.matrix.to(images.device), images)
-
-    def undo_in_images(self, images: Tensor) -> Tensor:
-        """(..., K, H, W) to the (..., C, H, W) of least norm that `apply_to_images` takes there."""
-        return torch.einsum(self._by_position("kc,...khw->...chw"), self.matrix.to(images.device).conj(), images)
-
-    def _by_position(self, equation: str) -> str:
-        return equation if self.method == "svd" else f"h{equation}"
+        equation = "kc,...chw->...khw" if self.method == "svd" else "hkc,...chw->...khw"
+        return torch.einsum(equation, self.matrix.to(images.device), images)
 
     def attributes(self) -> dict[str, str | int | float]:
         """For a file's attributes."""

@@ -86,7 +86,8 @@ def prewhiten(kspace: Tensor, noise: Tensor | None = None, *, mask: Tensor | Non
     spectrum = torch.linalg.eigvalsh(covariance)
     if spectrum[0] < 1e-10 * spectrum[-1]:
         raise InputError(
-            "noise: expected coils with noise of their own, got some that combine others; compress them first"
+            "noise: expected coils with noise of their own, got some that combine others; whiten the coils as they "
+            "were measured, before compression"
         )
     matrix = sigma * torch.linalg.inv(torch.linalg.cholesky(covariance))
     done = Whitening(
