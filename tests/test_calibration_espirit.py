@@ -4,7 +4,7 @@ import math
 import shutil
 import subprocess
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -16,7 +16,7 @@ from helpers import centred_fft, data_folder
 from ugodit import _cpu
 from ugodit.calibration import estimate_maps, estimate_maps_and_eigenvalues, low_resolution_maps, maps_from_block
 from ugodit.calibration.espirit import image_operator, row_space
-from ugodit.calibration.region import calibration_data, sampled_run
+from ugodit.calibration.region import calibration_data
 from ugodit.errors import InputError
 from ugodit.io.cfl import read_cfl, write_cfl
 from ugodit.kernels.calibration import espirit_maps_
@@ -314,7 +314,6 @@ def test_calibration_block_is_the_measured_centre() -> None:
     disc[25 - 8 : 25 + 8, 30 - 8 : 30 + 8] = True
     disc[::3, ::5] = True
     assert torch.equal(calibration_data(kspace, None, disc), kspace[..., 17:33, 22:38])
-    assert sampled_run(torch.tensor([True, False, False, True])) == (2, 2)
 
 
 def test_low_resolution_maps_resemble_the_coils() -> None:
@@ -344,6 +343,18 @@ def test_bad_input_is_one_clear_line(lines: int, options: dict[str, object], mes
     with pytest.raises(InputError, match=f"^{message}") as caught:
         estimate_maps(kspace * mask, **options)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("poison", [complex("nan"), complex(0, float("inf"))])
+@pytest.mark.parametrize("estimate", [estimate_maps, low_resolution_maps])
+def test_poisoned_calibration_data_are_an_input_error(estimate: Callable[..., torch.Tensor], poison: complex) -> None:
+    kspace = torch.from_numpy(simulated(3, 32, 32)[0])
+    kspace[1, 16, 17] = poison
+    with pytest.raises(InputError, match=r"^kspace: expected finite numbers round the centre"):
+        estimate(kspace, 24)
+    kspace[1, 16, 17] = 0
+    kspace[1, 0, 0] = poison  # calibration does not look there
+    assert torch.isfinite(torch.view_as_real(estimate(kspace, 24))).all()
 
 
 def test_nothing_measured_is_an_input_error() -> None:

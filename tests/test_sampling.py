@@ -7,7 +7,7 @@ import torch
 from helpers import random_complex
 
 from ugodit.errors import InputError
-from ugodit.sampling import KINDS, acs_width, cartesian_mask, poisson_disc_mask, undersample
+from ugodit.sampling import KINDS, acs_width, cartesian_mask, central_run, poisson_disc_mask, undersample
 from ugodit.scan import Scan
 
 _EXPECTED = json.loads((Path(__file__).parent / "data" / "fastmri_masks.json").read_text())["masks"]
@@ -115,6 +115,23 @@ def test_acs_width_counts_a_centred_block():
     assert acs_width(block) == 5
     block[5, 5] = False
     assert acs_width(block) < 5
+
+
+@pytest.mark.parametrize("width", [1, 2, 7, 8])
+def test_central_lines_of_every_mask(width):
+    for bits in range(2**width):
+        mask = np.array([bool(bits >> i & 1) for i in range(width)])
+        centre = width // 2
+        start, stop = central_run(torch.from_numpy(mask))
+        if not mask[centre]:
+            assert (start, stop, acs_width(mask)) == (centre, centre, 0)
+            continue
+        assert start <= centre < stop
+        assert mask[start:stop].all()
+        assert start == 0 or not mask[start - 1]
+        assert stop == width or not mask[stop]
+        blocks = [n for n in range(1, width + 1) if mask[centre - n // 2 : centre - n // 2 + n].sum() == n]
+        assert acs_width(mask) == max(blocks)
 
 
 def _scan(mask=None):

@@ -52,6 +52,7 @@ def build_model(network: GroupNet, config: FitConfig, extra: Mapping[str, Tensor
 
 def from_scratch(operator: SenseOperator, network: NetworkConfig, config: FitConfig) -> Unrolled:
     """A model for the items of `operator` that knows nothing yet."""
+    _check_channels(operator)
     return build_model(GroupNet(network, operator.shape[0], seed=config.seed), config).to(operator.device)
 
 
@@ -68,9 +69,17 @@ def from_prior(
 
     Returns the model and `config_for(prior, config)`.
     """
+    _check_channels(operator)
     config = config_for(prior, config)
     network = prior.build().warm_start(operator.shape[0], start, seed=config.seed).freeze_encoder()
     return build_model(network, config, prior.extra).to(operator.device), config
+
+
+def _check_channels(operator: SenseOperator) -> None:
+    if operator.sets != 1:
+        raise ValueError(
+            f"operator: expected one set of maps, got {operator.sets}; networks take none of more: use operator.solve"
+        )
 
 
 def unadapted(operator: SenseOperator, model: Unrolled, config: FitConfig) -> Tensor:

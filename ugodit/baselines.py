@@ -17,7 +17,7 @@ from ugodit.operators.sense import SenseOperator
 
 
 def zero_filled(kspace: Tensor, maps: Tensor) -> Tensor:
-    """S^H F^H y, the coil images combined with the maps: complex64 (H, W)."""
+    """S^H F^H y, the coil images combined with the maps: complex64 (H, W); (sets, H, W) for maps (sets, C, H, W)."""
     return (maps.conj() * _coil_images(kspace)).sum(-3)
 
 
@@ -44,7 +44,7 @@ def total_variation(kspace: Tensor, maps: Tensor, mask: Tensor, weight: float, *
 
 
 def cg_sense(operator: SenseOperator, *, iterations: int = 30, mu: float = 0.01) -> Tensor:
-    """CG-SENSE (Pruessmann et al., MRM 2001) from an empty image, on the operator's lines: real (B, 2, H, W).
+    """CG-SENSE (Pruessmann et al., MRM 2001) from an empty image, on the operator's lines: real, of operator.shape.
 
     `mu` is the Tikhonov weight, relative to maps of unit norm. Without it (0) thirty iterations mostly amplify noise
     where the coils can hardly tell aliases apart.
@@ -97,6 +97,8 @@ def _solve(
 ) -> Tensor:
     if not weight >= 0:
         raise ValueError(f"weight: expected a number from 0 up, got {weight}")
+    if maps.shape != kspace.shape:
+        raise ValueError(f"maps: expected one set, {tuple(kspace.shape)} as kspace, got {tuple(maps.shape)}")
     scale = float(zero_filled(kspace, maps).abs().max())
     if not scale > 0:
         raise ValueError("kspace: expected some measured samples, got zeros only")

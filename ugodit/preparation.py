@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,16 @@ from torch import Tensor
 
 from .adapt import normalize
 from .calibration import estimate_maps
+from .coil_chain import CoilPlan, Coils, named, unwhitened
+from .config import FitConfig
 from .errors import InputError
 from .io.fastmri import Volume, center_crop
 from .io.maps import read_maps, write_maps
-from .operators.sense import SenseOperator
+from .operators.sense import SenseOperator, center_rows
 from .sampling import acs_width, cartesian_mask, poisson_disc_mask, undersample
 from .scan import Scan
+from .splitting import acs_core, split_random
+from .stopping import hold_out
 
 
 @dataclass(frozen=True)
@@ -31,18 +36,31 @@ class Prepared:
     """Measurements scaled to images of order one; rows cropped to the reported ones where the mask allows it."""
     scale: float
     """Images of the operator times this are in the scan's units."""
+    coils: Coils = field(default_factory=Coils)
+    """What was done to the coils before."""
+    intensity: Tensor | None = None
+    """(H, W): the magnitudes of whitened or compressed coils times this are those of the scan's own; None for 1."""
 
     def magnitude(self, image: Tensor) -> np.ndarray:
         """float32 (rows, columns): the reported part of |image|, for an image (1, 2, H, W), in the scan's units."""
         magnitude = (image * self.operator.support).square().sum(1)[0].sqrt() * self.scale
+        if self.intensity is not None:
+            magnitude = magnitude * self.intensity
         return center_crop(magnitude, self.scan.crop).cpu().numpy()
 
 
 def prepare(
-    volume: Volume, index: int, arguments: argparse.Namespace, device: torch.device, cache: Path | None
+    volume: Volume,
+    index: int,
+    arguments: argparse.Namespace,
+    device: torch.device,
+    cache: Path | None,
+    plan: CoilPlan | None = None,
+    on_maps: Callable[[Tensor], None] | None = None,
 ) -> Prepared:
     """Read slice `index`, undersample it if it is fully sampled, find its maps (kept in the folder `cache`)."""
-    return prepare_scan(undersampled(volume.scan(index), arguments), device, cache)
+    scan = undersampled(volume.scan(index), arguments)
+    return prepare_scan(scan, device, cache, plan, on_maps, f"{volume.path}: slice {index}")
 
 
 def undersampled(scan: Scan, arguments: argparse.Namespace) -> Scan:
@@ -60,21 +78,69 @@ def undersampled(scan: Scan, arguments: argparse.Namespace) -> Scan:
     return undersample(scan, mask)
 
 
-def prepare_scan(scan: Scan, device: torch.device, cache: Path | None) -> Prepared:
-    """An undersampled scan with its operator."""
+def prepare_scan(
+    scan: Scan,
+    device: torch.device,
+    cache: Path | None,
+    plan: CoilPlan | None = None,
+    on_maps: Callable[[Tensor], None] | None = None,
+    where: str | None = None,
+) -> Prepared:
+    """An undersampled scan with its operator.
+
+    on_maps: is given the maps (C, H, W), for the scan's own coils. where: names the slice in errors.
+    """
     assert scan.mask is not None
-    maps = cached_maps(scan, cache)
-    rows = scan.crop[0] if scan.mask.ndim == 1 else None
+    rows = scan.crop[0] if scan.mask.ndim == 1 else scan.kspace.shape[-2]
+    with named(where or f"{scan.name}, slice {scan.slice_index}"):
+        kspace, maps, coils, intensity = _calibrated(scan, cache, plan or CoilPlan(), on_maps)
+        if not bool((center_rows(maps, rows) != 0).any()):
+            raise InputError(
+                "calibration found no coil sensitivity anywhere: the ACS lines are noise; leave this slice out with "
+                "--slices"
+                if not (plan and plan.maps)
+                else f"{plan.maps.path}: maps: expected some that are not 0 for this slice; leave it out with --slices"
+            )
     # Scanners' units may be so small or large that squares leave single precision.
-    unit = float(scan.kspace.abs().max())
-    operator = SenseOperator.from_kspace(scan.kspace / unit, maps, scan.mask, rows=rows, device=device)
-    if not bool(operator.support.any()):
-        raise InputError(
-            f"{scan.name}, slice {scan.slice_index}: calibration found no coil sensitivity anywhere: the ACS lines are "
-            "noise; leave this slice out with --slices"
-        )
+    unit = float(kspace.abs().max())
+    operator = SenseOperator.from_kspace(
+        kspace / unit, maps, scan.mask, rows=rows if scan.mask.ndim == 1 else None, device=device
+    )
     operator, scale = normalize(operator)
-    return Prepared(scan, operator, scale * unit)
+    if intensity is not None:
+        intensity = center_rows(intensity, rows).to(device)
+    return Prepared(scan, operator, scale * unit, coils, intensity)
+
+
+def _calibrated(
+    scan: Scan, cache: Path | None, plan: CoilPlan, on_maps: Callable[[Tensor], None] | None
+) -> tuple[Tensor, Tensor, Coils, Tensor | None]:
+    """k-space and maps (K, H, W) of the operator's coils, what was done to them, and the intensity of all rows."""
+    whitened, whitening = plan.whiten(scan)
+    if plan.maps:
+        maps = plan.maps.read(scan.slice_index)
+        largest = float(torch.linalg.vector_norm(maps, dim=0).max())
+        # Weights of data consistency are relative to maps of unit norm. Maps that fade out are as they should be.
+        if largest > 0 and not 0.5 < largest < 1.01:
+            maps = maps / largest
+    else:
+        maps = unwhitened(cached_maps(whitened, cache), whitening)
+    if on_maps:
+        on_maps(maps)
+    kspace, compression = plan.compress(whitened)
+    coils = Coils(whitening, compression)
+    maps, intensity = coils.maps_of_operator(maps)
+    return kspace, maps, coils, intensity
+
+
+def check_splits(prepared: Prepared, config: FitConfig) -> None:
+    """InputError where the lines are too few to be held out and split as `config` asks: before anything is fitted."""
+    weights = prepared.operator.weights
+    core = acs_core(weights)
+    if config.held_out:
+        weights = hold_out(weights, core, config.held_out, config.seed)[0]
+    if config.splitting == "random":
+        split_random(weights, core, config.loss_fraction, torch.Generator().manual_seed(config.seed))
 
 
 CACHE_FORMAT = 1
@@ -99,7 +165,8 @@ def reconstruction_maps(scan: Scan) -> Tensor:
 def cached_maps(scan: Scan, cache: Path | None) -> Tensor:
     """Sensitivity maps (C, H, W) of the full field of view, from the folder `cache` if they are there already.
 
-    The file's name holds a hash of the measurements and the mask, so a changed scan is never given old maps.
+    The file's name holds a hash of the measurements and the mask, so a changed scan, or one whose coils were whitened,
+    is never given old maps.
     """
     if cache is None:
         return reconstruction_maps(scan)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,15 @@ import ugodit
 
 from . import baselines, metrics, report
 from .adapt import WarmStart, adapt, config_for, from_prior, from_scratch, unadapted
+from .coil_chain import CoilPlan, Coils, named
+from .coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
 from .commands import Parser, run
 from .config import FitConfig
 from .errors import InputError
 from .io.fastmri import Volume, open_volume, read_attributes, write_reconstruction
 from .operators.sense import SenseOperator
 from .options import add_running_options, add_sampling_options, chosen_slices, device, parse
-from .preparation import Prepared, prepare
+from .preparation import Prepared, check_splits, prepare, undersampled
 from .presets import Preset
 from .prior import Prior
 from .progress import follow
@@ -45,6 +48,7 @@ class _Result:
     stopped: list[str] = field(default_factory=list)
     masks: list[np.ndarray] = field(default_factory=list)
     targets: list[np.ndarray] = field(default_factory=list)
+    coils: list[Coils] = field(default_factory=list)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,6 +74,11 @@ def _main(argv: Sequence[str] | None) -> int:
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{name}: given more than once; its reconstructions would overwrite each other")
+    for path in arguments.scans:
+        with open_volume(path) as volume:  # What is wrong with the last volume is said before the first is fitted.
+            indices = chosen_slices(arguments.slices, volume.n_slices, volume.name)
+            maps_target(volume, arguments, _output(volume, arguments))
+            check_coil_options(volume, indices, arguments)
     rows = []
     for path in arguments.scans:
         with open_volume(path) as volume:
@@ -93,6 +102,7 @@ def _parser() -> Parser:
     parser.add_argument("--batch", type=int, help="slices fitted together (default: 1 on a CPU, 8 on a GPU)")
     parser.add_argument("--overwrite", action="store_true", help="do volumes again that are already done")
     add_sampling_options(parser)
+    add_coil_options(parser)
     add_running_options(parser)
     return parser
 
@@ -126,21 +136,66 @@ def _reconstruct(
 ) -> list[dict[str, Any]]:
     indices = chosen_slices(arguments.slices, volume.n_slices, volume.name)
     batch = arguments.batch or (1 if where.type == "cpu" else 8)
-    digests = [volume.scan(index).digest() for index in indices]
-    settings = json.dumps(_settings(volume, arguments, preset, prior, indices, batch, digests), sort_keys=True)
-    out = arguments.out / f"{volume.name}.h5"
-    if out.exists() and out.resolve() == volume.path.resolve():
-        raise InputError(f"--out: {out} is the scan itself; choose another folder")
-    if out.exists() and not arguments.overwrite and read_attributes(out).get("settings") == settings:
-        print(f"{volume.name}: already done with these settings, skipped; --overwrite does it again", file=sys.stderr)
-        return []
+    out = _output(volume, arguments)
+    maps_path = maps_target(volume, arguments, out)
+    plan = coil_plan(volume, indices, arguments)
+
+    def settings(digests: list[str]) -> str:
+        return json.dumps(_settings(volume, arguments, preset, prior, indices, batch, plan, digests), sort_keys=True)
+
+    if out.exists() and not arguments.overwrite and (maps_path is None or maps_path.exists()):
+        found = [undersampled(volume.scan(index), arguments).digest() for index in indices]
+        if read_attributes(out).get("settings") == settings(found):
+            done = "already done with these settings, skipped; --overwrite does it again"
+            print(f"{volume.name}: {done}", file=sys.stderr)
+            return []
+
+    def prepared(index: int, on_maps: Callable[[Tensor], None] | None = None) -> Prepared:
+        return prepare(volume, index, arguments, where, arguments.out / "maps", plan, on_maps)
+
+    config = config_for(prior, preset.adapt) if prior else preset.alone
+    if arguments.unadapted:
+        config = dataclasses.replace(config, held_out=0.0)
+    maps: list[Tensor] = []
+    digests, slices = _check(volume, indices, config, batch, lambda i: prepared(i, maps.append if maps_path else None))
+    # fastMRI's definition: the maximum of the whole volume, also where only some slices were asked for.
+    maximum = volume.target_maximum() if slices[0].scan.target is not None else None
+    if maps_path:
+        write_volume_maps(maps_path, maps, volume, indices)
     result = _Result()
     for first in range(0, len(indices), batch):
         chunk = indices[first : first + batch]
-        slices = [prepare(volume, index, arguments, where, arguments.out / "maps") for index in chunk]
+        if first:
+            slices = [prepared(index) for index in chunk]
         label = f"{volume.name} slice {chunk[0]}" + (f" to {chunk[-1]}" if len(chunk) > 1 else "")
         _reconstruct_together(slices, arguments, preset, prior, label, result)
-    return _write(volume, out, settings, indices, result, prior)
+    return _write(volume, out, settings(digests), indices, result, prior, maximum)
+
+
+def _check(
+    volume: Volume, indices: range, config: FitConfig, batch: int, prepared: Callable[[int], Prepared]
+) -> tuple[list[str], list[Prepared]]:
+    """Whatever is wrong with any slice is found before the first is fitted: the slices' digests, and the first batch.
+
+    The others are read again when their turn comes, so that a volume need not fit in memory; the cache has their maps.
+    """
+    digests: list[str] = []
+    first: list[Prepared] = []
+    for index in indices:
+        checked = prepared(index)
+        with named(f"{volume.path}: slice {index}"):
+            check_splits(checked, config)
+        digests.append(checked.scan.digest())
+        if len(first) < batch:
+            first.append(checked)
+    return digests, first
+
+
+def _output(volume: Volume, arguments: argparse.Namespace) -> Path:
+    out: Path = arguments.out / f"{volume.name}.h5"
+    if out.exists() and out.resolve() == volume.path.resolve():
+        raise InputError(f"--out: {out} is the scan itself; choose another folder")
+    return out
 
 
 def _reconstruct_together(
@@ -171,6 +226,7 @@ def _reconstruct_together(
         result.stopped.append(stopped)
         assert prepared.scan.mask is not None
         result.masks.append(prepared.scan.mask.numpy())
+        result.coils.append(prepared.coils)
         if prepared.scan.target is not None:
             result.targets.append(prepared.scan.target.numpy())
 
@@ -192,7 +248,13 @@ def _fit(operator: SenseOperator, model: Any, config: FitConfig, label: str, qui
 
 
 def _write(
-    volume: Volume, out: Path, settings: str, indices: range, result: _Result, prior: Prior | None
+    volume: Volume,
+    out: Path,
+    settings: str,
+    indices: range,
+    result: _Result,
+    prior: Prior | None,
+    maximum: float | None,
 ) -> list[dict[str, Any]]:
     images = {method: np.stack(slices) for method, slices in result.images.items()}
     mask = np.stack(result.masks)
@@ -207,14 +269,11 @@ def _write(
         "slices": np.asarray(list(indices)),
         "seconds_per_slice": np.asarray(result.seconds),
         "stopped": result.stopped,
+        **_coil_attributes(result.coils),
     }
     write_reconstruction(out, images["ugodit"], mask=mask, attributes=attributes)
-    targets = np.stack(result.targets) if len(result.targets) == len(indices) else None
+    targets = np.stack(result.targets) if maximum else None
     middle = len(indices) // 2
-    # fastMRI's definition: the maximum of the whole volume, also where only some slices were asked for.
-    maximum = volume.target_maximum() if targets is not None else None
-    if maximum == 0:
-        targets = None
     report.comparison_picture(
         out.with_suffix(".png"),
         {method: stack[middle] for method, stack in images.items()},
@@ -236,6 +295,16 @@ def _write(
     ]
 
 
+def _coil_attributes(coils: list[Coils]) -> dict[str, Any]:
+    """What is the same for all slices as it is, numbers that differ as an array of one a slice."""
+    slices = [one.attributes() for one in coils]
+    columns = {key: [one[key] for one in slices] for key in slices[0]}
+    return {
+        key: np.asarray(values) if isinstance(values[0], float) or len(set(values)) > 1 else values[0]
+        for key, values in columns.items()
+    }
+
+
 def _settings(
     volume: Volume,
     arguments: argparse.Namespace,
@@ -243,6 +312,7 @@ def _settings(
     prior: Prior | None,
     indices: range,
     batch: int,
+    plan: CoilPlan,
     digests: list[str],
 ) -> dict[str, Any]:
     """Everything that the images depend on, as plain values."""
@@ -254,6 +324,7 @@ def _settings(
         "fit": (config_for(prior, preset.adapt) if prior else preset.alone).to_dict(),
         "version": ugodit.__version__,
         "batch": batch,
+        "coils": plan.recipe(),
         "measurements": digests,
     }
     if prior is None:

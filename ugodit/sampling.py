@@ -84,20 +84,45 @@ def poisson_disc_mask(shape: tuple[int, int], acceleration: float, calibration: 
     )
 
 
+def central_run(mask: NDArray[np.bool_] | torch.Tensor) -> tuple[int, int]:
+    """The half-open range of consecutive sampled lines of a (W,) mask that holds its centre W // 2.
+
+    Empty, (W // 2, W // 2), where the centre itself is not sampled.
+    """
+    flags = _sampled(mask).tolist()
+    start = stop = len(flags) // 2
+    while stop < len(flags) and flags[stop]:
+        stop += 1
+    while stop > len(flags) // 2 and start > 0 and flags[start - 1]:
+        start -= 1
+    return start, stop
+
+
 def acs_width(mask: NDArray[np.bool_] | torch.Tensor) -> int:
     """How many lines round the centre are all sampled: the side of the largest calibration block centred on n // 2.
 
     For a (W,) mask a number of lines; for (H, W) the side of a square. 0 where the centre itself is not sampled. Of an
     even number of central lines in an odd width fastMRI's masks put one on the far side: that one is not counted.
     """
-    sampled = np.asarray(mask).astype(bool)
+    sampled = _sampled(mask)
+    if sampled.ndim == 1:
+        start, stop = central_run(sampled)
+        before, after = len(sampled) // 2 - start, stop - len(sampled) // 2
+        return 2 * min(before, after) + (after > before)
     width = 0
-    while width < min(sampled.shape):
-        block = tuple(slice(n // 2 - (width + 1) // 2, n // 2 - (width + 1) // 2 + width + 1) for n in sampled.shape)
-        if not sampled[block].all():
-            break
+    while width < min(sampled.shape) and sampled[tuple(central(n, width + 1) for n in sampled.shape)].all():
         width += 1
     return width
+
+
+def central(length: int, size: int) -> slice:
+    """`size` of `length` samples, centred: the one at length // 2 is at size // 2 of them."""
+    start = length // 2 - size // 2
+    return slice(start, start + size)
+
+
+def _sampled(mask: NDArray[np.bool_] | torch.Tensor) -> Mask:
+    return np.asarray(mask.cpu() if isinstance(mask, torch.Tensor) else mask).astype(bool)
 
 
 def undersample(scan: Scan, mask: NDArray[np.bool_] | torch.Tensor) -> Scan:

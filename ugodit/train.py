@@ -10,14 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from .coil_chain import CoilPlan, named
+from .coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
 from .commands import Parser, run
 from .errors import InputError
 from .fit import Step
 from .group import group_model, train
-from .io.fastmri import open_volume
+from .io.fastmri import Volume, open_volume
 from .networks.unrolled import Unrolled
 from .options import add_running_options, add_sampling_options, chosen_slices, device, parse
-from .preparation import Prepared, prepare
+from .preparation import Prepared, check_splits, prepare
 from .presets import Preset
 from .prior import Prior, provenance
 from .progress import follow
@@ -39,13 +44,17 @@ def _main(argv: Sequence[str] | None) -> int:
         raise InputError(f"--out: {arguments.out} is one of the scans; choose another name")
     if preset.train.held_out:
         raise InputError("held_out: expected 0 in [train]: training fits all measured lines of all scans")
+    for path in arguments.scans:
+        with open_volume(path) as volume:
+            maps_target(volume, arguments, arguments.out)
+            check_coil_options(volume, chosen_slices(arguments.slices, volume.n_slices, volume.name), arguments)
     scans: list[Prepared] = []
     sources: list[dict[str, Any]] = []
     for path in arguments.scans:
         with open_volume(path) as volume:
-            for index in chosen_slices(arguments.slices, volume.n_slices, volume.name):
-                scans.append(prepare(volume, index, arguments, where, arguments.maps_cache))
-                sources.append(_source(scans[-1]))
+            for prepared, source in _prepared(volume, arguments, preset, where):
+                scans.append(prepared)
+                sources.append(source)
     operators = [prepared.operator for prepared in scans]
     model = group_model(operators, preset.network, preset.train)
     if not arguments.json:
@@ -63,17 +72,38 @@ def _main(argv: Sequence[str] | None) -> int:
     return 0
 
 
+def _prepared(
+    volume: Volume, arguments: argparse.Namespace, preset: Preset, where: torch.device
+) -> list[tuple[Prepared, dict[str, Any]]]:
+    """The volume's slices, and where they come from."""
+    indices = chosen_slices(arguments.slices, volume.n_slices, volume.name)
+    plan = coil_plan(volume, indices, arguments)
+    maps_path = maps_target(volume, arguments, arguments.out)
+    maps: list[Tensor] = []
+    slices = []
+    for index in indices:
+        on_maps = maps.append if maps_path else None
+        prepared = prepare(volume, index, arguments, where, arguments.maps_cache, plan, on_maps)
+        with named(f"{volume.path}: slice {index}"):
+            check_splits(prepared, preset.train)
+        slices.append((prepared, _source(prepared, plan)))
+    if maps_path:
+        write_volume_maps(maps_path, maps, volume, indices)
+    return slices
+
+
 def _parser() -> Parser:
     parser = Parser(prog="ugodit train", description="Learn a group prior from a few undersampled scans.")
     parser.add_argument("scans", nargs="+", type=Path, metavar="SCAN.h5", help="volumes in fastMRI's layout")
     parser.add_argument("--out", type=Path, required=True, metavar="P.safetensors", help="the prior's file")
     parser.add_argument("--maps-cache", type=Path, metavar="DIR", help="keep sensitivity maps in this folder")
     add_sampling_options(parser)
+    add_coil_options(parser)
     add_running_options(parser)
     return parser
 
 
-def _source(prepared: Prepared) -> dict[str, Any]:
+def _source(prepared: Prepared, plan: CoilPlan) -> dict[str, Any]:
     scan = prepared.scan
     assert scan.mask is not None
     return {
@@ -83,6 +113,8 @@ def _source(prepared: Prepared) -> dict[str, Any]:
         "size": list(scan.kspace.shape[1:]),
         "sampled": float(scan.mask.float().mean()),
         "sha256": scan.digest(),
+        "coil_options": plan.recipe(),
+        **prepared.coils.attributes(),
     }
 
 

@@ -12,7 +12,7 @@ from helpers import random_complex
 
 from ugodit.errors import InputError
 from ugodit.io.cfl import read_cfl, write_cfl
-from ugodit.io.maps import read_maps, write_maps
+from ugodit.io.maps import open_maps, read_maps, write_maps
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".cfl"])
@@ -38,6 +38,35 @@ def test_one_slice_needs_no_slice_axis(tmp_path: Path) -> None:
         assert torch.equal(read_maps(tmp_path / name, (1, 3, 7, 5)), torch.from_numpy(maps)[None])
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".cfl"])
+def test_slices_are_read_one_by_one(tmp_path: Path, suffix: str) -> None:
+    maps = torch.from_numpy(random_complex((3, 2, 5, 4)))
+    path = tmp_path / f"maps{suffix}"
+    write_maps(path, maps)
+    whole = open_maps(path, (3, 2, 5, 4), range(1, 3))
+    assert torch.equal(whole.read(2), maps[2])
+    some = open_maps(path, (7, 2, 5, 4), range(3, 6))  # the three that were asked for
+    assert torch.equal(some.read(4), maps[1])
+    with pytest.raises(InputError, match=r"maps: expected \(7, 2, 5, 4\) .*, or the 2 slices asked for, got \(3, "):
+        open_maps(path, (7, 2, 5, 4), range(3, 5))
+    digest = some.digest()
+    write_maps(path, 2 * maps)
+    assert some.digest() != digest
+
+
+def test_a_file_may_say_which_slices_it_holds(tmp_path: Path) -> None:
+    maps = torch.from_numpy(random_complex((2, 3, 5, 4)))
+    write_maps(tmp_path / "maps.h5", maps, {"slices": np.array([4, 1])})
+    file = open_maps(tmp_path / "maps.h5", (6, 3, 5, 4), [1, 4])
+    assert torch.equal(file.read(1), maps[1])
+    assert torch.equal(file.read(4), maps[0])
+    with pytest.raises(InputError, match=r"maps: expected those of slice 2, got slices \[4, 1\]"):
+        open_maps(tmp_path / "maps.h5", (6, 3, 5, 4), range(1, 3))
+    write_maps(tmp_path / "maps.h5", maps, {"slices": np.array([4, 1, 2])})
+    with pytest.raises(InputError, match=r"maps: expected \(6, 3, 5, 4\)"):
+        open_maps(tmp_path / "maps.h5", (6, 3, 5, 4), [1, 4])
+
+
 @pytest.mark.skipif(shutil.which("bart") is None, reason="needs BART (Debian package bart)")
 def test_bart_reads_and_writes_the_same_axes(tmp_path: Path) -> None:
     array = random_complex((6, 5, 1, 3))
@@ -50,7 +79,7 @@ def test_bart_reads_and_writes_the_same_axes(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ({"maps": np.zeros((2, 3, 4, 4), np.complex64)}, "maps: expected sensitivity maps, got nothing but zeros"),
-        ({"maps": np.full((2, 3, 4, 4), np.nan, np.complex64)}, "maps: expected finite numbers"),
+        ({"maps": np.full((2, 3, 4, 4), np.nan, np.complex64)}, "maps, slice 0: expected finite numbers"),
         ({"maps": np.ones((2, 3, 4, 5), np.complex64)}, r"maps: expected \(2, 3, 4, 4\)"),
         ({"maps": np.ones((3, 4, 4), np.complex64)}, r"maps: expected \(2, 3, 4, 4\)"),
         ({"maps": np.ones((4, 4), np.complex64)}, r"maps: expected \(2, 3, 4, 4\)"),

@@ -39,6 +39,11 @@ class Compression:
             return torch.einsum("kc,...chw->...khw", matrix, kspace)
         return _along_readout(torch.einsum("hkc,...chw->...khw", matrix, _along_readout(kspace, True)), False)
 
+    def apply_to_images(self, images: Tensor) -> Tensor:
+        """(..., C, H, W) coil images, or maps, to (..., K, H, W): what `apply` does to their k-space."""
+        equation = "kc,...chw->...khw" if self.method == "svd" else "hkc,...chw->...khw"
+        return torch.einsum(equation, self.matrix.to(images.device), images)
+
     def attributes(self) -> dict[str, str | int | float]:
         """For a file's attributes."""
         return {

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from ugodit.calibration.region import calibration_data
+from ugodit.calibration.region import WHAT_TO_DO, calibration_data
 from ugodit.errors import InputError
 from ugodit.kernels.calibration import espirit_maps_
 
@@ -71,7 +71,8 @@ def estimate_maps_and_eigenvalues(
     eigenvalues, float32, the same without coils. In every set sum_c |S_c|^2 is 1 inside the support and 0 outside
     (soft: between). The common phase is that of the calibration data's first principal component, as in BART.
     A single coil's map is 1 inside the support; a coil without signal has map 0.
-    Raises InputError where the ACS is absent, or narrower than 5 lines or the kernel: `low_resolution_maps` needs less.
+    Raises InputError where the ACS is absent, narrower than 5 lines or the kernel (`low_resolution_maps` needs less),
+    or holds NaN or Inf.
     """
     if kspace.ndim not in (3, 4) or not kspace.is_complex():
         raise ValueError(
@@ -107,8 +108,7 @@ def _kernel_width(asked: int | None, lines: int) -> int:
     width = min(6, 3 * lines // 7) if asked is None else asked
     if asked is None and width < 2:
         raise InputError(
-            f"kspace: expected at least 5 measured lines round the centre to calibrate from, got {lines}; "
-            "give sensitivity maps from a file"
+            f"kspace: expected at least 5 measured lines round the centre to calibrate from, got {lines}; {WHAT_TO_DO}"
         )
     if not 1 <= width <= lines:
         raise InputError(

@@ -30,8 +30,13 @@ class Whitening:
     """complex64 (C, C), lower triangular"""
 
     def apply(self, kspace: Tensor) -> Tensor:
-        """(..., C, H, W) k-space, whitened; its scale stays."""
+        """(..., C, H, W) k-space, coil images or maps, whitened; its scale stays."""
         return torch.einsum("dc,...chw->...dhw", self.matrix.to(kspace.device), kspace)
+
+    def undo(self, kspace: Tensor) -> Tensor:
+        """The inverse of `apply`."""
+        inverse = torch.linalg.inv(self.matrix.to(kspace.device, torch.complex128)).to(torch.complex64)
+        return torch.einsum("dc,...chw->...dhw", inverse, kspace)
 
     def attributes(self) -> dict[str, str | int | float]:
         """For a file's attributes."""
@@ -81,7 +86,8 @@ def prewhiten(kspace: Tensor, noise: Tensor | None = None, *, mask: Tensor | Non
     spectrum = torch.linalg.eigvalsh(covariance)
     if spectrum[0] < 1e-10 * spectrum[-1]:
         raise InputError(
-            "noise: expected coils with noise of their own, got some that combine others; compress them first"
+            "noise: expected coils with noise of their own, got some that combine others; whiten the coils as they "
+            "were measured, before compression"
         )
     matrix = sigma * torch.linalg.inv(torch.linalg.cholesky(covariance))
     done = Whitening(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ugodit.errors import InputError
+from ugodit.sampling import acs_width, central, central_run
 
 MAX_WIDTH = 24  # BART's and sigpy's calibration width
+WHAT_TO_DO = "sample more of the centre (--center-fraction) or give sensitivity maps from a file (--maps)"
 
 
 def calibration_data(kspace: Tensor, acs_width: int | None, mask: Tensor | None) -> Tensor:
@@ -17,7 +20,7 @@ def calibration_data(kspace: Tensor, acs_width: int | None, mask: Tensor | None)
     samples round the centre, at most acs_width of them; where there are fewer lines, more readout samples make up for
     them, to a block as large as MAX_WIDTH squared. For a mask that varies along both axes at once: the largest central
     square.
-    Raises InputError where the centre of k-space was not measured.
+    Raises InputError where the centre of k-space was not measured, and for NaN or Inf in it.
     """
     if acs_width is not None and acs_width < 1:
         raise InputError(f"acs_width: expected at least 1 line, got {acs_width}; leave it out to use what was measured")
@@ -33,41 +36,24 @@ def calibration_data(kspace: Tensor, acs_width: int | None, mask: Tensor | None)
     if block.numel() == 0 or not bool((block != 0).any()):
         raise InputError(
             f"kspace: expected measured, non-zero samples round the centre (column {width // 2} of {width}) to "
-            "calibrate from, got none; give sensitivity maps from a file"
+            f"calibrate from, got none; {WHAT_TO_DO}"
+        )
+    if not bool(torch.isfinite(torch.view_as_real(block)).all()):
+        raise InputError(
+            "kspace: expected finite numbers round the centre to calibrate from, got NaN or Inf; export the scan again"
         )
     return block
-
-
-def sampled_run(measured: Tensor) -> tuple[int, int]:
-    """The half-open range of consecutive True entries of a 1-D bool tensor that holds its centre n // 2.
-
-    Empty, (n // 2, n // 2), where the centre itself is False.
-    """
-    flags = measured.tolist()
-    start = stop = len(flags) // 2
-    while stop < len(flags) and flags[stop]:
-        stop += 1
-    while stop > len(flags) // 2 and start > 0 and flags[start - 1]:
-        start -= 1
-    return start, stop
 
 
 def _block(measured: Tensor, limit: int) -> tuple[slice, slice]:
     height, width = measured.shape
     rows, columns = measured.any(dim=1), measured.any(dim=0)
     if bool((measured == (rows[:, None] & columns)).all()):
-        chosen = _centred(sampled_run(columns), limit, width)
+        chosen = _centred(central_run(columns), limit, width)
         lines = max(chosen.stop - chosen.start, 1)
-        return _centred(sampled_run(rows), max(limit, MAX_WIDTH**2 // lines), height), chosen
-    size = 0
-    while size < min(limit, height, width) and bool(measured[_box(height, size + 1), _box(width, size + 1)].all()):
-        size += 1
-    return _box(height, size), _box(width, size)
-
-
-def _box(length: int, size: int) -> slice:
-    start = length // 2 - size // 2
-    return slice(start, start + size)
+        return _centred(central_run(rows), max(limit, MAX_WIDTH**2 // lines), height), chosen
+    size = min(limit, acs_width(measured))
+    return central(height, size), central(width, size)
 
 
 def _centred(run: tuple[int, int], limit: int, length: int) -> slice:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -18,6 +22,61 @@ from ugodit.io.atomic import write_file
 from ugodit.io.cfl import read_cfl, write_cfl
 
 SLICE_AXIS = 13  # BART's
+HDF5 = (".h5", ".hdf5")
+
+
+@dataclass(frozen=True)
+class MapsFile:
+    """Sensitivity maps in a file, checked against a scan's shape by `open_maps` and read slice by slice."""
+
+    path: Path
+    coils: tuple[int, int, int]
+    """(coils, readout, phase encode)"""
+    sets: int
+    places: Mapping[int, int]
+    """Where in the file the maps of a slice of the scan are."""
+
+    def read(self, index: int) -> Tensor:
+        """complex64 (C, H, W), or (sets, C, H, W) for more than one set: the maps of slice `index` of the scan.
+
+        Raises InputError where they cannot be read, and for NaN or Inf.
+        """
+        maps = torch.from_numpy(_read(self.path, self.places[index]))
+        if not bool(torch.isfinite(torch.view_as_real(maps)).all()):
+            where = f"{self.path}: maps, slice {index}"
+            raise InputError(f"{where}: expected finite numbers, got NaN or Inf; write the file again")
+        return maps[0] if self.sets == 1 else maps
+
+    def digest(self) -> str:
+        """sha256 (hexadecimal) of the file."""
+        with _data(self.path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_maps(
+    path: str | os.PathLike[str], shape: tuple[int, int, int, int], slices: Sequence[int] | None = None
+) -> MapsFile:
+    """Maps for k-space of the given shape (slices, coils, readout, phase encode), checked as far as their shape goes.
+
+    path: as for `read_maps`. slices: those that will be read, if not all; a file may then hold just these, in this
+    order. An HDF5 attribute `slices`, which `write_maps` takes, says which slices of the scan the file holds.
+    Raises InputError for a file that is missing or damaged, or of another shape.
+    """
+    path = Path(path)
+    found, layout, listed = _layout(path)
+    wanted = range(shape[0]) if slices is None else slices
+    if listed is None and layout is not None:
+        listed = list(wanted) if layout[0] == len(wanted) else list(range(shape[0]))
+    if layout is None or listed is None or layout[2:] != shape[1:] or layout[0] != len(listed):
+        fewer = "" if len(wanted) == shape[0] else f", or the {len(wanted)} slices asked for"
+        raise InputError(
+            f"{path}: maps: expected {shape} (slices, coils, readout, phase encode) as the scan's kspace{fewer}, "
+            f"got {found}; write maps of the scan's own coils and full field of view"
+        )
+    missing = sorted(set(wanted) - set(listed))
+    if missing:
+        raise InputError(f"{path}: maps: expected those of slice {missing[0]}, got slices {listed}; add the others")
+    return MapsFile(path, layout[2:], layout[1], {index: listed.index(index) for index in wanted})
 
 
 def read_maps(path: str | os.PathLike[str], shape: tuple[int, int, int, int]) -> Tensor:
@@ -28,31 +87,14 @@ def read_maps(path: str | os.PathLike[str], shape: tuple[int, int, int, int]) ->
     Returns complex64 (S, C, H, W), or (S, sets, C, H, W) for more than one set.
     Raises InputError for a file that is missing or damaged, another shape, NaN or Inf, or nothing but zeros.
     """
-    path = Path(path)
-    where = f"{path}: maps"
-    array = _read_hdf5(path) if path.suffix in (".h5", ".hdf5") else _from_bart(path, read_cfl(path))
-    slices, coils, height, width = shape
-    found = array.shape
-    if array.ndim == 3:
-        array = array[None, None]
-    elif array.ndim == 4:
-        array = array[:, None]
-    if array.ndim != 5 or (array.shape[0], *array.shape[2:]) != shape:
-        raise InputError(
-            f"{where}: expected {(slices, coils, height, width)} (slices, coils, readout, phase encode) as in kspace, "
-            f"got {tuple(found)}; estimate them from this scan"
-        )
-    maps = torch.from_numpy(np.ascontiguousarray(array, dtype=np.complex64))
-    if not bool(torch.isfinite(torch.view_as_real(maps)).all()):
-        raise InputError(f"{where}: expected finite numbers, got NaN or Inf; write the file again")
+    file = open_maps(path, shape)
+    maps = torch.stack([file.read(index) for index in range(shape[0])])
     if not bool((maps != 0).any()):
-        raise InputError(f"{where}: expected sensitivity maps, got nothing but zeros; write the file again")
-    return maps[:, 0] if maps.shape[1] == 1 else maps
+        raise InputError(f"{path}: maps: expected sensitivity maps, got nothing but zeros; write the file again")
+    return maps
 
 
-def write_maps(
-    path: str | os.PathLike[str], maps: Tensor, attributes: Mapping[str, str | int | float] | None = None
-) -> None:
+def write_maps(path: str | os.PathLike[str], maps: Tensor, attributes: Mapping[str, Any] | None = None) -> None:
     """Write maps (S, C, H, W) or (S, sets, C, H, W), so that `read_maps` and, for a cfl, BART read them.
 
     path: .h5 or .hdf5 for HDF5, which also holds the attributes; .cfl for BART. The file is whole or not there. Raises
@@ -66,7 +108,7 @@ def write_maps(
         array = array if array.ndim == 5 else array[:, None]
         axes = np.moveaxis(array, (3, 4, 2, 1, 0), (0, 1, 2, 3, 4))[:, :, None]  # H, W, 1, C, sets, S
         write_cfl(path, axes.reshape(*axes.shape[:5], *[1] * (SLICE_AXIS - 5), axes.shape[5]))
-    elif path.suffix in (".h5", ".hdf5"):
+    elif path.suffix in HDF5:
         buffer = io.BytesIO()
         with h5py.File(buffer, "w") as file:
             file["maps"] = array
@@ -76,17 +118,52 @@ def write_maps(
         raise InputError(f"{path}: expected a name that ends in .h5 or .cfl for sensitivity maps")
 
 
-def _read_hdf5(path: Path) -> NDArray[np.complex64]:
+Layout = tuple[int, int, int, int, int]
+"""(slices, sets, coils, readout, phase encode)"""
+
+
+def _layout(path: Path) -> tuple[tuple[int, ...], Layout | None, list[int] | None]:
+    """The shape in the file, its meaning where it has one, and the slices of the scan that it says it holds."""
+    if path.suffix not in HDF5:
+        shape = _from_bart(path, read_cfl(path)).shape
+        return shape, cast(Layout, shape), None
+    with _hdf5(path) as dataset:
+        shape, listed = dataset.shape, dataset.file.attrs.get("slices")
+    full = {3: (1, 1, *shape), 4: (*shape[:1], 1, *shape[1:]), 5: shape}.get(len(shape))
+    return shape, cast(Layout | None, full), None if listed is None else np.atleast_1d(listed).tolist()
+
+
+def _read(path: Path, place: int) -> NDArray[np.complex64]:
+    """(sets, coils, readout, phase encode)"""
+    if path.suffix not in HDF5:
+        array = _from_bart(path, read_cfl(path))[place]
+    else:
+        with _hdf5(path) as dataset:
+            array = dataset[place] if dataset.ndim > 3 else dataset[()]
+    array = array if array.ndim == 4 else array[None]
+    return np.array(array, dtype=np.complex64, order="C")
+
+
+@contextmanager
+def _hdf5(path: Path) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             dataset = file.get("maps")
             if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "c":
                 names = ", ".join(sorted(file)) or "nothing"
-                raise InputError(f"{path}: maps: expected a complex dataset of sensitivity maps, got {names}")
-            array: NDArray[np.complex64] = dataset[()]
-            return array
-    except OSError as error:
+                raise InputError(
+                    f"{path}: maps: expected a complex dataset `maps` of sensitivity maps, got {names}; rename yours"
+                )
+            yield dataset
+    except (OSError, RuntimeError) as error:
         raise InputError(f"{path}: expected an HDF5 file with sensitivity maps, cannot read it ({error})") from error
+
+
+def _data(path: Path) -> Path:
+    if path.suffix in HDF5:
+        return path
+    stem = path.with_suffix("") if path.suffix in (".cfl", ".hdr") else path
+    return stem.with_name(stem.name + ".cfl")
 
 
 def _from_bart(path: Path, array: NDArray[np.complex64]) -> NDArray[np.complex64]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from .. import kernels
 from ..kernels.dlpack import as_tensor
 from ..kernels.reference import centred_ifft
+from . import sets as kernels_of_sets
 
 
 def center_rows(array: Tensor, rows: int) -> Tensor:
@@ -36,6 +37,10 @@ class SenseOperator:
 
     The squared error of every measurement is multiplied by its `weights` entry: 0 not measured, 1 measured. A random
     split of the lines is `with_weights`, which shares the packed maps and measurements.
+
+    Where an object larger than the field of view folds over itself, two sets of maps tell apart what shares a pixel:
+    A x = M F (S_1 x_1 + S_2 x_2). Images have the channels (real 1, imaginary 1, real 2, imaginary 2) then, and the
+    magnitude is the root of the sum of squares of all of them. Slower than one set (`sets.py`), and not for networks.
     """
 
     maps: Tensor
@@ -50,7 +55,7 @@ class SenseOperator:
     """float32, like `weights` with a leading axis of B: |y|^2 summed over coils (and rows, for masks along W)."""
     coils: int
     shape: tuple[int, int, int, int]
-    """(B, 2, H, W) of the images."""
+    """(B, 2, H, W) of the images; (B, 2 sets, H, W) with more than one set of maps."""
 
     @classmethod
     def from_kspace(
@@ -63,7 +68,7 @@ class SenseOperator:
         Args:
             kspace: complex64 (C, H, W) or (B, C, H, W): k-space, centre at n // 2. Unmeasured entries are ignored.
             maps: complex64, the shape of `kspace`: sensitivity maps of the full field of view,
-                sum_c |S_c|^2 = 1 inside the object and 0 outside.
+                sum_c |S_c|^2 = 1 inside the object and 0 outside. Several sets: an axis of sets before the coils.
             mask: bool or float (W,), (B, W), (H, W) or (B, H, W): what was measured, or its weights. A square 2-D
                 mask of B == H items is ambiguous only in shape (B, W): batches of masks along W need B < H.
             rows: keep the central `rows` rows of the image (readout oversampling), exactly; masks along W only.
@@ -77,8 +82,15 @@ class SenseOperator:
             kspace, maps = kspace[None], maps[None]
         if kspace.ndim != 4 or not kspace.is_complex():
             raise TypeError(f"kspace: expected complex (C, H, W) or (B, C, H, W), got {kspace.dtype} {kspace.shape}")
-        if maps.shape != kspace.shape:
-            raise ValueError(f"maps: expected the shape of kspace {tuple(kspace.shape)}, got {tuple(maps.shape)}")
+        several = maps.ndim == 5 and maps.shape[1] > 1
+        if maps.ndim == 5 and maps.shape[1] == 1:
+            maps = maps[:, 0]
+        if (maps[:, 0] if several else maps).shape != kspace.shape:
+            raise ValueError(
+                f"maps: expected the shape of kspace {tuple(kspace.shape)}, or with an axis of sets before the coils, "
+                f"got {tuple(maps.shape)}"
+            )
+        ops = _kernels(2 if several else 1)
         weights, plane = _as_weights(mask, kspace.shape)
         kspace, maps = kspace.to(device, torch.complex64), maps.to(device, torch.complex64)
         if rows is not None and rows != kspace.shape[-2]:
@@ -93,31 +105,40 @@ class SenseOperator:
         items, coils, height, width = kspace.shape
         along = "both" if plane else "width"
         return cls(
-            maps=kernels.pack_maps(maps, along),
-            kspace=kernels.pack_kspace(kspace, along),
+            maps=ops.pack_maps(maps, along),
+            kspace=ops.pack_kspace(kspace, along),
             weights=weights.to(device),
-            support=(maps.abs().square().sum(1, keepdim=True) > 0),
+            support=maps.abs().flatten(1, -3).square().sum(1, keepdim=True) > 0,
             line_energy=kspace.abs().square().sum(1 if plane else (1, 2)),
             coils=coils,
-            shape=(items, 2, height, width),
+            shape=(items, 2 * maps.shape[1] if several else 2, height, width),
         )
 
     @classmethod
     def stack(cls, operators: Sequence[SenseOperator]) -> SenseOperator:
-        """One operator for the items of several of the same image size and number of coils."""
+        """One operator for the items of several of the same image size, number of coils and of sets of maps."""
         first = operators[0]
         if any(o.shape[1:] != first.shape[1:] or o.coils != first.coils for o in operators):
             raise ValueError("operators: expected one image size and one number of coils in a batch")
         every = [o.weights.expand(o.shape[0], *o.weights.shape[1:]) for o in operators]
         return cls(
             maps=torch.cat([o.maps for o in operators]),
-            kspace=kernels.stack_kspace([o.kspace for o in operators], (first.coils, *first.shape[2:])),
+            kspace=first._kernels.stack_kspace([o.kspace for o in operators], (first.coils, *first.shape[2:])),
             weights=torch.cat(every),
             support=torch.cat([o.support for o in operators]),
             line_energy=torch.cat([o.line_energy for o in operators]),
             coils=first.coils,
             shape=(sum(o.shape[0] for o in operators), *first.shape[1:]),
         )
+
+    @property
+    def sets(self) -> int:
+        """Sets of maps."""
+        return self.shape[1] // 2
+
+    @property
+    def _kernels(self) -> Any:
+        return _kernels(self.sets)
 
     @property
     def device(self) -> torch.device:
@@ -130,24 +151,24 @@ class SenseOperator:
 
     def scaled(self, factor: float) -> SenseOperator:
         """The operator of the measurements `factor` y: images are then multiplied by `factor` too."""
-        kspace = kernels.scale_kspace(self.kspace, factor, (self.coils, *self.shape[2:]))
+        kspace = self._kernels.scale_kspace(self.kspace, factor, (self.coils, *self.shape[2:]))
         return dataclasses.replace(self, kspace=kspace, line_energy=self.line_energy * factor**2)
 
     def forward(self, image: Tensor) -> Tensor:
         """A x as real (B, C, H, W, 2): centred hybrid space (or k-space for 2-D masks), zero where not measured."""
-        return kernels.sense_forward(image, self.maps, self.weights, self.coils)
+        return self._kernels.sense_forward(image, self.maps, self.weights, self.coils)
 
     def adjoint(self, measurements: Tensor) -> Tensor:
         """A^H W y as an image (B, 2, H, W), for `measurements` (B, C, H, W, 2) as `forward` returns them."""
-        return kernels.sense_adjoint(measurements, self.maps, self.weights, self.coils)
+        return self._kernels.sense_adjoint(measurements, self.maps, self.weights, self.coils)
 
     def normal(self, image: Tensor) -> Tensor:
         """A^H W A x, (B, 2, H, W)."""
-        return kernels.sense_residual(image, self.maps, None, self.weights, self.coils)[1]
+        return self._kernels.sense_residual(image, self.maps, None, self.weights, self.coils)[1]
 
     def residual(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Loss (B,) and A^H W (A x - y), half its gradient, (B, 2, H, W), from one pass over the data."""
-        return kernels.sense_residual(image, self.maps, self.kspace, self.weights, self.coils)
+        return self._kernels.sense_residual(image, self.maps, self.kspace, self.weights, self.coils)
 
     def data_consistency(self, image: Tensor) -> Tensor:
         """sum W |A x - y|^2 of each item (B,); differentiable in `image`."""
@@ -179,10 +200,15 @@ class SenseOperator:
         if not isinstance(mu, Tensor):
             mu = torch.full((self.shape[0],), mu, dtype=torch.float32, device=self.device)
         tolerance = max(tolerance, ROUNDING)
-        return kernels.sense_solve(rhs, start, self.maps, self.weights, mu, self.coils, iterations, tolerance)
+        return self._kernels.sense_solve(rhs, start, self.maps, self.weights, mu, self.coils, iterations, tolerance)
 
     def _zeros(self) -> Tensor:
         return torch.zeros(self.shape, dtype=torch.float32, device=self.device)
+
+
+def _kernels(sets: int) -> Any:
+    """The module that does the work: the fused kernels, or what is built on them for more sets of maps."""
+    return kernels if sets == 1 else kernels_of_sets
 
 
 def _as_weights(mask: Tensor, shape: torch.Size) -> tuple[Tensor, bool]:
