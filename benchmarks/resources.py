@@ -2,9 +2,9 @@
 
     python benchmarks/resources.py [--architectures 80 90] [--nvcc nvcc] [--out FILE]
 
-Compiles csrc/cuda/sense.cu for each architecture, and for PTX, side by side; needs nvcc, no GPU. Exits 1 where a kernel
-spills registers or uses a stack. Shared memory is dynamic: what ugodit._cuda_host (or ugodit._cuda) would ask for is
-recorded for fastMRI's usual sizes where one of them is built.
+Compiles csrc/cuda/*.cu for each architecture, side by side; needs nvcc, no GPU. Exits 1 where a kernel spills registers
+or uses a stack. Shared memory is dynamic: what ugodit._cuda_host (or ugodit._cuda) would ask for is recorded for
+fastMRI's usual sizes where one of them is built.
 """
 
 import argparse
@@ -19,26 +19,31 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-KERNELS = ("sense_apply", "sense_solve")
+# Sources, their kernels' mangled names, and what they are called here.
+SOURCES = {
+    "sense": {"sense_apply": "sense_apply", "sense_solve": "sense_solve"},
+    "calibration": {"espirit_kernelILb1E": "espirit", "espirit_kernelILb0E": "espirit, many coils"},
+}
 SIZES = ((15, 368), (16, 320), (8, 256), (15, 332), (15, 640))
 
 
-def compile_for(architecture: str, nvcc: str, folder: Path) -> str:
-    """What ptxas says about one architecture. Raises SystemExit with the compiler's words where it fails."""
+def compile_for(source: str, architecture: str, nvcc: str, folder: Path) -> str:
+    """What ptxas says about a source for one architecture. Raises SystemExit with its words where it fails."""
     target = f"arch=compute_{architecture},code=sm_{architecture}"
     command = [nvcc, "-std=c++17", "-O3", f"-I{ROOT / 'csrc'}", "-Xptxas=-v", "-gencode", target, "-c"]
-    command += [str(ROOT / "csrc/cuda/sense.cu"), "-o", str(folder / f"sense_{architecture}.o")]
+    command += [str(ROOT / f"csrc/cuda/{source}.cu"), "-o", str(folder / f"{source}_{architecture}.o")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise SystemExit(f"nvcc failed for sm_{architecture}:\n{done.stderr}")
+        raise SystemExit(f"nvcc failed for {source}.cu, sm_{architecture}:\n{done.stderr}")
     return done.stdout + done.stderr
 
 
-def parse(report: str) -> dict[str, dict[str, int]]:
-    """Registers, barriers, stack and spill bytes of each kernel in a report of ptxas -v."""
+def parse(source: str, report: str) -> dict[str, dict[str, int]]:
+    """Registers, stack and spill bytes of each kernel in a report of ptxas -v."""
+    kernels = SOURCES[source]
     found: dict[str, dict[str, int]] = {}
     for entry in re.split(r"Compiling entry function ", report)[1:]:
-        name = next((kernel for kernel in KERNELS if kernel in entry.partition("\n")[0]), None)
+        name = next((name for mangled, name in kernels.items() if mangled in entry.partition("\n")[0]), None)
         stack = re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", entry)
         used = re.search(r"Used (\d+) registers", entry)
         if name is None or stack is None or used is None:
@@ -49,8 +54,10 @@ def parse(report: str) -> dict[str, dict[str, int]]:
             "spill_store_bytes": int(stack[2]),
             "spill_load_bytes": int(stack[3]),
         }
-    if set(found) != set(KERNELS):
-        raise SystemExit(f"expected the kernels {', '.join(KERNELS)}, ptxas reported {', '.join(found) or 'none'}")
+    if set(found) != set(kernels.values()):
+        raise SystemExit(
+            f"expected the kernels {', '.join(kernels.values())}, ptxas reported {', '.join(found) or 'none'}"
+        )
     return found
 
 
@@ -73,6 +80,21 @@ def layouts() -> list[dict[str, Any]]:
     return rows
 
 
+def blocks() -> list[dict[str, Any]]:
+    """Blocks, shared memory and workspace of ESPIRiT's kernel for 640 rows of 368 on an H100."""
+    try:
+        from ugodit import _cuda_host as module
+    except ImportError:
+        return []
+    rows = []
+    for coils in (8, 15, 32, 64):
+        sizes = {"coils": coils, "rows": 640, "columns": 368, "reach": 5, "sets": 1}
+        plan = module.EspiritProblem(**sizes, crop=0.9, soft=False, device=0, stream=0)
+        numbers = {name: getattr(plan, name) for name in ("blocks", "threads", "shared_bytes")}
+        rows.append({"coils": coils, **numbers, "workspace_bytes": 4 * plan.workspace_floats})
+    return rows
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architectures", nargs="+", default=["80", "90"])
@@ -81,14 +103,18 @@ def main() -> int:
     options = parser.parse_args()
     version = subprocess.run([options.nvcc, "--version"], capture_output=True, text=True, check=True).stdout
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
-        reports = list(pool.map(lambda a: compile_for(a, options.nvcc, Path(folder)), options.architectures))
-    kernels = {f"sm_{a}": parse(report) for a, report in zip(options.architectures, reports, strict=True)}
+        cases = [(source, architecture) for architecture in options.architectures for source in SOURCES]
+        reports = list(pool.map(lambda case: compile_for(*case, options.nvcc, Path(folder)), cases))
+    kernels: dict[str, dict[str, dict[str, int]]] = {}
+    for (source, architecture), report in zip(cases, reports, strict=True):
+        kernels.setdefault(f"sm_{architecture}", {}).update(parse(source, report))
     release = re.search(r"release ([\d.]+)", version)
     result = {
         "date": date.today().isoformat(),
         "nvcc": release[1] if release else version.strip(),
         "kernels": kernels,
         "layouts": layouts(),
+        "espirit_blocks": blocks(),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")

@@ -76,10 +76,10 @@ def test_a_frozen_encoder_is_evaluated_once_per_new_input(monkeypatch: pytest.Mo
     calls = 0
     original = GroupNet.encode
 
-    def counted(self: GroupNet, z: Tensor) -> list[Tensor]:
+    def counted(self: GroupNet, z: Tensor, *arguments: Any) -> list[Tensor]:
         nonlocal calls
         calls += 1
-        return original(self, z)
+        return original(self, z, *arguments)
 
     monkeypatch.setattr(GroupNet, "encode", counted)
     config = dataclasses.replace(PLAIN, steps=12, next_input="output", inner_steps=4)

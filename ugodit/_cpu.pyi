@@ -97,27 +97,6 @@ def espirit_maps(
 ) -> None:
     """Dominant eigenvectors of ESPIRiT's operator at every pixel; csrc/espirit/arguments.h describes the arrays."""
 
-def espirit_maps_by_blocks(
-    blocks: int,
-    threads: int,
-    descending: bool,
-    coils: int,
-    rows: int,
-    columns: int,
-    reach: int,
-    sets: int,
-    crop: float,
-    soft: bool,
-    correlations: int,
-    row_phases: int,
-    waves: int,
-    reference: int,
-    maps: int,
-    eigenvalues: int,
-    /,
-) -> None:
-    """For tests: the same by the GPU's kernel, its blocks and threads in turn on the host."""
-
 def shrink_wavelets(
     items: int,
     rows: int,

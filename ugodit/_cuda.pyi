@@ -52,3 +52,40 @@ def describe(
     threads: int = -1,
     resident: int = -1,
 ) -> dict[str, object]: ...
+
+class EspiritProblem:
+    """Sizes, options and where to run; the last four are for tests, -1 leaves the choice."""
+
+    blocks: int
+    threads: int
+    shared_bytes: int
+    workspace_floats: int
+
+    def __init__(
+        self,
+        *,
+        coils: int,
+        rows: int,
+        columns: int,
+        reach: int,
+        sets: int,
+        crop: float,
+        soft: bool,
+        device: int,
+        stream: int,
+        descending: bool = False,
+        blocks: int = -1,
+        threads: int = -1,
+        shared: int = -1,
+    ) -> None: ...
+
+def espirit_maps(
+    problem: EspiritProblem,
+    correlations: int,
+    row_phases: int,
+    waves: int,
+    reference: int,
+    workspace: int,
+    maps: int,
+    eigenvalues: int,
+) -> None: ...

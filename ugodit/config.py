@@ -71,6 +71,11 @@ class FitConfig:
     """Stop when the held-out loss has not fallen for this many steps."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the network's convolutions; operator, loss and master weights stay float32."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile of the network; auto: on a GPU, where Triton finds a C compiler. Costs up to a minute for each size
+    of image in a process, and rounds a little otherwise."""
+    cuda_graph: Literal["auto", "on", "off"] = "auto"
+    """Replay steps as a CUDA graph; auto: on a GPU."""
     seed: int = 0
     """Of splits, noise, and fresh decoders."""
 

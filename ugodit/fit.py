@@ -15,15 +15,18 @@ from torch import Tensor
 from torch.func import functional_call
 
 from .config import FitConfig
+from .draws import Draw, FixedDraws, draw_on_host
 from .ensemble import Starts, combine
+from .networks.calls import PLAIN, compiled
 from .networks.unrolled import Unrolled
 from .operators.sense import SenseOperator
+from .replay import Replayed, wants_compile, wants_graph
 from .splitting import acs_core, split_all
 from .stopping import HeldOutStopping, hold_out
-from .symmetry import random_symmetry
 
 HELD_OUT_INTERVAL = 10
-"""Steps between two evaluations of the held-out loss of random splits, each a forward for every split of the pool."""
+"""Steps between two evaluations of the held-out loss of random splits, each a forward for every split of the pool, and
+on a GPU of any, as the loop waits for the device there."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Step:
     iteration: int
     """1, 2, ..."""
     seconds: float
-    """Since the loop began, the caller's own work between steps left out."""
+    """Since the loop began, the caller's own work between steps left out. On a GPU steps are queued, not waited for."""
     loss_tensor: Tensor
     """Sum over the items, 0-dimensional."""
     held_out: float | None
@@ -62,13 +65,19 @@ class _Item:
             core = acs_core(operator.weights)
             self.fitted, self.held_out = hold_out(operator.weights, core, config.held_out, config.seed)
         self.starts = Starts(operator, config, generator, self.fitted)
-        self.input = self.starts.all_lines
-        self.features: list[Tensor] | None = None
-        self.output = self.input
+        # Where draws are fixed all of these keep their memory: a captured graph reads and writes it.
+        self.input = self.starts.all_lines.clone()
+        self.output = self.input.clone()
         self.average = torch.zeros_like(self.input)
+        self.features: list[Tensor] = []
+        """Of a frozen encoder, for `input`, where they serve several steps."""
+        self.stale = True
+        """`features` belong to an earlier input."""
         self.best_average = self.average
         self.final_starts: Starts | None = None
         """Of all lines, where some were held out; made when it is asked for."""
+        self.split = split_all(self.fitted) if config.splitting == "all" else None
+        self.fixed: FixedDraws | None = None
 
 
 def fit(model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig) -> Iterator[Step]:
@@ -101,72 +110,110 @@ def fit(model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig) 
 
 
 class _Loop:
-    """State of a fit; its methods are the parts of one step."""
+    """State of a fit; its methods are the parts of one step.
 
-    def __init__(self, model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig) -> None:
+    `fixed`: nothing is drawn by the host inside the loop (see draws.py), which is how it runs on a GPU.
+    """
+
+    def __init__(
+        self, model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig, *, fixed: bool | None = None
+    ) -> None:
         self.model, self.config = model, config
+        device = operators[0].device
+        self.on_gpu = device.type == "cuda"
         self.generator = torch.Generator().manual_seed(config.seed)
         self.items: list[_Item] = []
         first = 0
         for operator in operators:
             self.items.append(_Item(operator, slice(first, first + operator.shape[0]), config, self.generator))
             first += operator.shape[0]
+        if fixed or (fixed is None and self.on_gpu):
+            for item in self.items:
+                item.fixed = FixedDraws(item.split, item.input, item.starts, config)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.frozen = not any(p.requires_grad for p in model.network.encoder.parameters())
+        frozen = not any(p.requires_grad for p in model.network.encoder.parameters())
+        self.reuse = (
+            frozen
+            and config.splitting == "all"
+            and not (config.unrolls or config.input_noise or config.symmetries or config.learn_input)
+        )
+        """The encoder's input changes with `next_input` only, not at every step, and so do its features."""
+        self.calls = compiled() if wants_compile(config, device) else PLAIN
         inputs = [item.input.requires_grad_() for item in self.items] if config.learn_input else []
-        on_gpu = operators[0].device.type == "cuda"
-        self.optimizer = torch.optim.Adam([*self.parameters, *inputs], lr=config.learning_rate, fused=on_gpu)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
+        graph = wants_graph(config, device)
+        # On a GPU the rate is a tensor, which a captured graph reads anew in every step.
+        rate = torch.tensor(config.learning_rate, device=device) if self.on_gpu else config.learning_rate
+        self.optimizer = torch.optim.Adam([*self.parameters, *inputs], lr=rate, fused=self.on_gpu, capturable=graph)
+        # Its first steps do run without being captured: no need to warn of that.
+        self.optimizer._warned_capturable_if_run_uncaptured = True
         self.average_weights = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
         self.best_weights = self.average_weights
         self.stopping = HeldOutStopping(config.patience) if config.held_out else None
+        self.work = Replayed(self._work, device) if graph else self._work
+        self.renew = Replayed(self._renew, device) if graph else self._renew
 
-    def _rate(self, step: int) -> float:
-        if self.config.schedule == "constant":
-            return 1.0
-        warm_up = min(1.0, (step + 1) / 10)
-        return warm_up * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * step / self.config.steps))))
+    def _set_rate(self, iteration: int) -> None:
+        rate = self.config.learning_rate
+        if self.config.schedule == "cosine":
+            progress = (iteration - 1) / self.config.steps
+            rate *= min(1.0, iteration / 10) * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * progress))))
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     def step(self, iteration: int) -> Tensor:
+        self._set_rate(iteration)
+        for item in self.items:
+            if item.fixed is not None:
+                item.fixed.fill(iteration)
+            if self.reuse and item.stale:
+                self._encode(item)
+        loss = self.work()
+        if isinstance(self.work, Replayed):
+            loss = loss.clone()
+        self._update_averages(iteration)
+        if iteration % self.config.inner_steps == 0 and self.config.next_input != "fixed":
+            self.renew()
+            for item in self.items:
+                item.stale = True
+        return loss
+
+    def _work(self) -> Tensor:
+        """One Adam step; on a GPU it launches the same kernels every time and waits for nothing."""
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
         for item in self.items:
-            loss = self._loss(item)
+            loss, image = self._loss(item, self._draw(item))
             loss.backward()
+            item.output = _keep(item, item.output, image.detach())
             losses.append(loss.detach())
         if self.config.unrolls:
             # The first steps through an untrained solve can be large; Adam alone forgets them slowly.
             torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
-        self.schedule.step()
-        self._update_averages(iteration)
-        if iteration % self.config.inner_steps == 0 and self.config.next_input != "fixed":
-            for item in self.items:
-                self._next_input(item)
         return torch.stack(losses).sum()
 
-    def _loss(self, item: _Item) -> Tensor:
-        config = self.config
-        if config.splitting == "random":
-            member = item.starts.member()
-            split, start = member.split, member.start
-        else:
-            split, start = split_all(item.fitted), item.input
-        operator = item.operator.with_weights(split.input)
-        if config.input_noise:
-            noise = torch.rand(start.shape, generator=self.generator).to(start.device)
-            start = start + config.input_noise * start.detach().abs().max() * noise
-        reuse = self.frozen and not config.unrolls and start is item.input and not config.symmetries
-        reuse = reuse and not config.learn_input
-        image = self.model(start, operator, item.which, self._evaluator(item, training=True, reuse=reuse))
-        judged = item.operator.with_weights(split.loss)
+    def _draw(self, item: _Item) -> Draw:
+        if item.fixed is not None:
+            return item.fixed.draw
+        return draw_on_host(item.split, item.input, item.starts, self.config)
+
+    def _loss(self, item: _Item, draw: Draw) -> tuple[Tensor, Tensor]:
+        """The item's loss and image."""
+        config, start = self.config, draw.start
+        operator = item.operator.with_weights(draw.split.input)
+        if draw.noise is not None:
+            start = start + config.input_noise * start.detach().abs().max() * draw.noise
+        image = self.model(start, operator, item.which, self._evaluator(item, draw))
+        judged = item.operator.with_weights(draw.split.loss)
         loss = self._distance(judged.data_consistency(image), judged.energy())
         if config.autoencoding:
             loss = loss + config.autoencoding * self._distance(_energy(image - start), _energy(start.detach()))
         if config.proximity:
             loss = loss + config.proximity * self._distance(_energy(image - item.output), _energy(image.detach()))
-        item.output = image.detach()
-        return loss
+        return loss, image
 
     def _distance(self, squared: Tensor, energy: Tensor) -> Tensor:
         relative = squared / energy.clamp_min(torch.finfo(torch.float32).tiny)
@@ -175,34 +222,48 @@ class _Loop:
             relative = (relative + 1e-12).sqrt()
         return relative.sum()
 
-    def _evaluator(self, item: _Item, *, training: bool, reuse: bool = False) -> Callable[[Tensor], Tensor]:
-        """The network as one call sees it: precision, symmetries, and a frozen encoder's features kept (`reuse`)."""
-        config, network = self.config, self.model.network
+    def _evaluator(self, item: _Item, draw: Draw | None = None) -> Callable[[Tensor], Tensor]:
+        """The network as one step sees it: precision, symmetries, and a frozen encoder's features kept.
+
+        Without a draw it is the network for an image that is looked at, as it is.
+        """
+        network = self.model.network
+        symmetries = iter(draw.symmetries) if draw is not None else iter(())
+        calls = self.calls if draw is not None else PLAIN
 
         def evaluate(z: Tensor) -> Tensor:
-            enabled = config.precision == "bfloat16"
-            with torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=enabled):
-                if reuse:
-                    # The frozen encoder's input changes with `next_input` only, not at every step.
-                    if item.features is None:
-                        with torch.no_grad():
-                            item.features = network.encode(z)
-                    return network.decode(item.features, z, item.which).float()
-                if training and config.symmetries:
-                    turn, turn_back = random_symmetry(self.generator)
-                    return turn_back(network(turn(z), item.which).float())
-                return network(z, item.which).float()
+            with self._autocast(z):
+                if draw is not None and self.reuse:
+                    return network.decode(item.features, z, item.which, calls).float()
+                turn, turn_back = next(symmetries, (_same, _same))
+                return turn_back(network(turn(z), item.which, calls).float())
 
         return evaluate
 
+    def _autocast(self, z: Tensor) -> torch.autocast:
+        return torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bfloat16")
+
     @torch.no_grad()
-    def _next_input(self, item: _Item) -> None:
-        image = item.output
-        if self.config.next_input == "data_consistent":
-            image = image - item.operator.with_weights(item.fitted).residual(image)[1]
-        # Outside the support nothing holds the network's output.
-        item.input = image * item.operator.support
-        item.features = None
+    def _encode(self, item: _Item) -> None:
+        """Bring the frozen encoder's features up to date, in the memory that they have."""
+        with self._autocast(item.input):
+            features = self.model.network.encode(item.input, self.calls)
+        if not item.features:
+            item.features = features
+        else:
+            item.features = [_keep(item, *pair) for pair in zip(item.features, features, strict=True)]
+        item.stale = False
+
+    @torch.no_grad()
+    def _renew(self) -> Tensor:
+        """The next inputs of all items."""
+        for item in self.items:
+            image = item.output
+            if self.config.next_input == "data_consistent":
+                image = image - item.operator.with_weights(item.fitted).residual(image)[1]
+            # Outside the support nothing holds the network's output.
+            item.input = _keep(item, item.input, image * item.operator.support)
+        return self.items[0].input
 
     @torch.no_grad()
     def _update_averages(self, iteration: int) -> None:
@@ -214,20 +275,20 @@ class _Loop:
                     self.average_weights[name].lerp_(parameter, 1 - decay)
         else:
             for item in self.items:
-                item.average = torch.lerp(item.average, item.output, 1 - decay)
+                item.average.lerp_(item.output, 1 - decay)
 
     @torch.no_grad()
     def check_held_out(self, iteration: int) -> tuple[float | None, str | None]:
         if self.stopping is None:
             return None, None
-        costly = self.config.splitting == "random"
+        costly = self.config.splitting == "random" or self.on_gpu
         if costly and iteration % HELD_OUT_INTERVAL and iteration != self.config.steps:
             return None, None
         loss = self._held_out_loss()
         if self.stopping.improved(iteration, loss):
             self.best_weights = {name: weight.clone() for name, weight in self.average_weights.items()}
             for item in self.items:
-                item.best_average = item.average
+                item.best_average = item.average.clone()
         return loss, self.stopping.reason(iteration)
 
     def _held_out_loss(self) -> float:
@@ -246,7 +307,7 @@ class _Loop:
         """From all splits, with the model's own weights or those given."""
 
         def run() -> Tensor:
-            return combine(starts, self.model, item.which, self._evaluator(item, training=False))
+            return combine(starts, self.model, item.which, self._evaluator(item))
 
         if parameters is None:
             return run()
@@ -262,13 +323,13 @@ class _Loop:
     def images(self) -> list[Tensor]:
         """Current reconstructions from all measured lines."""
         if self.config.splitting == "all":
-            return [item.output for item in self.items]
+            return [item.output.clone() for item in self.items]
         return [self._final(item, None) for item in self.items]
 
     def averages(self) -> list[Tensor]:
         """Reconstructions of the moving average, at its best where lines were held out."""
         if self.config.splitting == "all":
-            return [item.best_average if self.stopping else item.average for item in self.items]
+            return [(item.best_average if self.stopping else item.average).clone() for item in self.items]
         parameters = self.best_weights if self.stopping else self.average_weights
         return [self._final(item, parameters) for item in self.items]
 
@@ -282,6 +343,15 @@ class _Call(torch.nn.Module):
 
     def forward(self) -> Tensor:
         return self.run()
+
+
+def _keep(item: _Item, old: Tensor, new: Tensor) -> Tensor:
+    """`new`, in the memory of `old` where that has to stay."""
+    return new if item.fixed is None else old.copy_(new)
+
+
+def _same(image: Tensor) -> Tensor:
+    return image
 
 
 def _energy(image: Tensor) -> Tensor:

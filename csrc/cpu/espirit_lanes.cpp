@@ -69,6 +69,7 @@ static EspiritPixel::Scratch carve(const espirit::Arguments& a, float* memory) {
     s.off = s.diagonal + a.coils;
     s.pivot = s.off + a.coils;
     s.solution = s.pivot + a.coils;
+    s.value = s.solution + a.coils;
     return s;
 }
 

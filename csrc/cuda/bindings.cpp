@@ -1,5 +1,7 @@
 // ugodit._cuda, and the same functions on the host as ugodit._cuda_host (UGODIT_MODULE). They take raw pointers and
 // link no libtorch; ugodit/kernels/_cuda_ops.py checks every argument, allocates, and describes the layouts.
+#include "cuda/bindings.h"
+
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -12,11 +14,6 @@ namespace py = pybind11;
 
 namespace ugodit::cuda {
 namespace {
-
-template <class T>
-T* pointer(std::uintptr_t address) {
-    return reinterpret_cast<T*>(address);
-}
 
 // What every kernel is given: shapes, sensitivity maps and weights. A leading size of 1 serves all items.
 struct Problem {
@@ -160,4 +157,5 @@ PYBIND11_MODULE(UGODIT_MODULE, module) {
                py::arg("shared_bytes") = 227 * 1024, py::arg("flight") = -1, py::arg("threads") = -1,
                py::arg("resident") = -1);
     module.attr("LARGEST_WIDTH") = kLargestWidth;
+    bind_calibration(module);
 }

@@ -1,10 +1,13 @@
 // ESPIRiT's pixels on a GPU: a block takes whole image rows in turn, a thread a pixel of the row at a time.
 //
-// Block is as in block.h: index(), threads(), shared<T>(offset) and each(phase). Shared memory holds the operator's
-// coefficients along the row; a thread's matrix lies in global memory, its elements a block's width apart so that the
-// threads of a warp read and write adjacent words (15 coils: 0.24 GB for 132 x 4 blocks of 128, mostly in the cache).
+// Block is as in block.h. Shared memory holds the operator's coefficients along the row, where they fit; a thread's
+// matrix lies in global memory, its elements a block's width apart so that the threads of a warp read and write
+// adjacent words (15 coils: 0.07 GB for 320 blocks of 128, mostly in the cache).
 #pragma once
 
+#include <cstdint>
+
+#include "cuda/block.h"
 #include "espirit/arguments.h"
 #include "espirit/pixel.h"
 
@@ -41,15 +44,56 @@ struct EspiritThread {
 
 using EspiritPixel = espirit::Pixel<EspiritThread>;
 
+// Of a block, and blocks on a multiprocessor at a time: 170 registers a thread.
+constexpr int kEspiritThreads = 128, kEspiritBlocks = 3;
+
 struct EspiritLaunch {
     espirit::Arguments arguments;
-    float* workspace;  // (blocks, scratch_lanes(coils, sets), threads)
     int blocks;
+    // For each block its threads' scratch space, (scratch_lanes(coils, sets), threads), and where they are not in
+    // shared memory the coefficients.
+    float* workspace;
+    std::int64_t workspace_step;  // in floats between blocks
 };
 
-// Bytes of shared memory that a block needs.
-inline int espirit_shared_bytes(const espirit::Arguments& a) {
-    return (2 * a.reach + 1) * a.coils * (a.coils + 1) * static_cast<int>(sizeof(float));
+// How the pixels are dealt out. The workspace is the caller's to allocate, and to keep until the kernel has run.
+struct EspiritPlan {
+    int blocks, threads, shared_bytes;
+    bool shared;  // the coefficients are in shared memory
+    std::int64_t workspace_step, workspace_floats;
+};
+
+// Choices of its own for tests: -1 leaves them to espirit_plan.
+struct EspiritWish {
+    int blocks = -1, threads = -1, shared = -1;
+};
+
+// Floats of the coefficients along a row.
+inline std::int64_t espirit_coefficient_floats(const espirit::Arguments& a) {
+    return (2 * static_cast<std::int64_t>(a.reach) + 1) * a.coils * (a.coils + 1);
+}
+
+inline EspiritPlan espirit_plan(const espirit::Arguments& a, int processors, int shared_limit, EspiritWish wish) {
+    constexpr std::int64_t kMostWorkspace = std::int64_t{1} << 28;  // floats: 1 GiB
+    constexpr int kReserved = 1024;                                 // of shared memory, for every block
+    EspiritPlan plan{};
+    plan.threads = wish.threads > 0 ? wish.threads : kEspiritThreads;
+    const std::int64_t coefficients = espirit_coefficient_floats(a);
+    const std::int64_t bytes = coefficients * static_cast<std::int64_t>(sizeof(float));
+    // Two blocks on a multiprocessor at least, or the caches do as well.
+    plan.shared = wish.shared >= 0 ? wish.shared == 1 : bytes <= (shared_limit + kReserved) / 2 - kReserved;
+    plan.shared_bytes = plan.shared ? static_cast<int>(bytes) : 0;
+    plan.workspace_step = static_cast<std::int64_t>(plan.threads) * EspiritPixel::scratch_lanes(a.coils, a.sets) +
+                          (plan.shared ? 0 : coefficients);
+    plan.workspace_step += plan.workspace_step % 2;  // complex values start at an even number of floats
+    std::int64_t most = kMostWorkspace / plan.workspace_step;
+    if (most > kEspiritBlocks * processors) most = kEspiritBlocks * processors;
+    if (most < 1) most = 1;
+    // As many rows for one block as for another.
+    const std::int64_t rounds = (a.rows + most - 1) / most;
+    plan.blocks = wish.blocks > 0 ? wish.blocks : static_cast<int>((a.rows + rounds - 1) / rounds);
+    plan.workspace_floats = plan.blocks * plan.workspace_step;
+    return plan;
 }
 
 UGODIT_DEVICE EspiritPixel::Scratch espirit_scratch(const espirit::Arguments& a, float* memory, int thread,
@@ -75,6 +119,7 @@ UGODIT_DEVICE EspiritPixel::Scratch espirit_scratch(const espirit::Arguments& a,
     s.off = reals(a.coils);
     s.pivot = reals(a.coils);
     s.solution = reals(a.coils);
+    s.value = reals(a.sets);
     return s;
 }
 
@@ -136,22 +181,26 @@ UGODIT_DEVICE void espirit_operator(const espirit::Arguments& a, int w, const fl
     }
 }
 
-template <class Block>
+template <bool Shared, class Block>
 UGODIT_DEVICE void espirit_body(Block block, const EspiritLaunch& launch) {
     const espirit::Arguments& a = launch.arguments;
-    const long lanes = EspiritPixel::scratch_lanes(a.coils, a.sets);
-    float* const memory = launch.workspace + block.index() * lanes * block.threads();
+    float* const memory = launch.workspace + block.index() * launch.workspace_step;
+    const auto coefficients = [&]() -> float* {
+        if constexpr (Shared) {
+            return block.template shared<float>(0);
+        } else {
+            return memory + static_cast<std::int64_t>(EspiritPixel::scratch_lanes(a.coils, a.sets)) * block.threads();
+        }
+    };
     for (int h = block.index(); h < a.rows; h += launch.blocks) {
-        block.each(
-            [&](int thread) { espirit_coefficients(a, h, thread, block.threads(), block.template shared<float>(0)); });
+        block.each([&](int thread) { espirit_coefficients(a, h, thread, block.threads(), coefficients()); });
         block.each([&](int thread) {
             EspiritPixel::Scratch s = espirit_scratch(a, memory, thread, block.threads());
-            const float* coefficients = block.template shared<float>(0);
             for (int w = thread; w < a.columns; w += block.threads()) {
                 const EspiritWriter write{a, static_cast<long>(h) * a.columns + w,
                                           static_cast<long>(a.rows) * a.columns};
                 EspiritPixel::solve(
-                    a, s, [&](Strided<EspiritPixel::Complex> m) { espirit_operator(a, w, coefficients, m); }, write);
+                    a, s, [&](Strided<EspiritPixel::Complex> m) { espirit_operator(a, w, coefficients(), m); }, write);
             }
         });
     }

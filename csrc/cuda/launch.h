@@ -1,6 +1,8 @@
-// Launchers: sense.cu runs the bodies of sense.h on the GPU, host.cpp runs the very same on this processor for tests.
+// Launchers: sense.cu and calibration.cu run the bodies of sense.h and calibration.h on the GPU, host.cpp runs the very
+// same on this processor for tests.
 #pragma once
 
+#include "cuda/calibration.h"
 #include "cuda/sense.h"
 
 namespace ugodit::cuda {
@@ -14,9 +16,12 @@ struct Target {
 
 // The bytes of shared memory that a block on this device may have.
 int shared_limit(const Target& target);
+// The device's multiprocessors.
+int processor_count(const Target& target);
 
 // `blocks`: items times rows. Throw std::runtime_error.
 void launch(const Target& target, int blocks, const ApplyArguments& arguments);
 void launch(const Target& target, int blocks, const SolveArguments& arguments);
+void launch(const Target& target, const EspiritPlan& plan, const EspiritLaunch& arguments);
 
 }  // namespace ugodit::cuda

@@ -33,6 +33,18 @@ inline int afresh(int value) {
 }
 #endif
 
+// From shared memory. For the largest radices by halves: moving pairs at once would ask for registers in pairs.
+template <int Radix>
+UGODIT_DEVICE Complex<float> fetch(const Complex<float>* p) {
+    if constexpr (Radix > kLargestWrittenOut) {
+        const volatile float* halves = reinterpret_cast<const volatile float*>(p);
+        const float re = halves[0], im = halves[1];
+        return {re, im};
+    } else {
+        return *p;
+    }
+}
+
 // One pass over `lines` lines at an offset in shared memory.
 struct Pass {
     DeviceStage stage;
@@ -66,7 +78,7 @@ UGODIT_DEVICE void radix_pass(Block block, const Pass& pass) {
             const int span = afresh(pass.stage.span), span_out = afresh(span), target = afresh(column.first);
             butterfly<Radix, Inverse>(
                 [&](int q) {
-                    const Complex<float> value = line[pass.padding.at(column.first + q * span)];
+                    const Complex<float> value = fetch<Radix>(line + pass.padding.at(column.first + q * span));
                     if (Radix > kLargestSmall || !Inverse || q == 0 || pass.twiddles == nullptr) return value;
                     return fft::rotate<true>(value, twiddle[(q - 1) * span]);
                 },

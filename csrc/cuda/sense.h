@@ -8,6 +8,10 @@
 // line holds nothing but zeros) and then complex [rows][coils][lines]: lines that were not measured are not stored.
 #pragma once
 
+#if defined(__CUDACC__)
+#include <cuda_fp16.h>
+#endif
+
 #include <cstdint>
 
 #include "cuda/passes.h"
@@ -15,7 +19,7 @@
 namespace ugodit::cuda {
 
 // Two halves; arithmetic is done in float.
-struct HalfPair {
+struct alignas(4) HalfPair {
     std::uint16_t re, im;
 };
 

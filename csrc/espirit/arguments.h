@@ -18,6 +18,4 @@ struct Arguments {
     bool soft;  // weigh the maps by a smooth step of the eigenvalue instead of a hard one
 };
 
-constexpr int kMaxSets = 8;
-
 }  // namespace ugodit::espirit

@@ -35,7 +35,8 @@ struct Pixel {
     using Lanes = typename Target::Lanes;
     using Mask = typename Target::Mask;
 
-    struct Complex {
+    // Of two floats: aligned as a whole, so that a GPU moves it with one instruction.
+    struct alignas(sizeof(Lanes) == sizeof(float) ? 2 * sizeof(float) : alignof(Lanes)) Complex {
         Lanes re, im;
     };
     using Complexes = typename Target::template Array<Complex>;
@@ -47,11 +48,12 @@ struct Pixel {
         Complexes scale;                       // (C): the reflectors' tau
         Complexes found;                       // (sets, C): eigenvectors
         Reals diagonal, off, pivot, solution;  // (C) each
+        Reals value;                           // (sets): eigenvalues
     };
 
     // Lanes of scratch space that a pixel needs; a Complex is two.
     UGODIT_HOST_DEVICE static int scratch_lanes(int coils, int sets) {
-        return coils * (coils + 1) + coils * (6 + 2 * sets + 4);
+        return coils * (coils + 1) + coils * (6 + 2 * sets + 4) + sets;
     }
 
     UGODIT_DEVICE static Lanes larger(Lanes a, Lanes b) { return Target::select(a > b, a, b); }
@@ -279,18 +281,18 @@ struct Pixel {
     // and write.map(set, coil, value) store the results.
     template <class Evaluate, class Write>
     UGODIT_DEVICE static void solve(const Arguments& a, Scratch& s, const Evaluate& evaluate, const Write& write) {
-        Lanes values[kMaxSets];
         for (int set = 0; set < a.sets; ++set) {
             evaluate(s.matrix);
             for (int known = 0; known < set; ++known)
-                deflate(s.matrix, a.coils, s.found + known * a.coils, values[known]);
+                deflate(s.matrix, a.coils, s.found + known * a.coils, s.value[known]);
             tridiagonalise(s.matrix, a.coils, s);
-            values[set] = largest_eigenvalue(s, a.coils);
-            inverse_iteration(s, a.coils, values[set]);
+            const Lanes value = largest_eigenvalue(s, a.coils);
+            s.value[set] = value;
+            inverse_iteration(s, a.coils, value);
             const Complexes x = s.found + set * a.coils;
             back_transform(s.matrix, a.coils, s, x);
-            const Complex factor = turn(a, x, values[set]);
-            write.eigenvalue(set, values[set]);
+            const Complex factor = turn(a, x, value);
+            write.eigenvalue(set, value);
             for (int c = 0; c < a.coils; ++c) write.map(set, c, times(x[c], factor));
         }
     }

@@ -85,7 +85,7 @@ def test_same_bits_again(width: int, gpu: torch.device) -> None:
 
 def test_half_maps(gpu: torch.device) -> None:
     p = on(problem(2, 8, 16, 368), gpu)
-    maps = _cuda_ops.pack_maps(p.maps, False, half=True)
+    maps = kernels.pack_maps(p.maps, half=True)
     got = kernels.sense_forward(p.image, maps, p.weights, 8)
     image, maps64, _, weights = p.double()
     # Bounds: tests/cuda/test_host.py.

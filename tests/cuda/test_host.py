@@ -209,3 +209,23 @@ def test_refuses_what_was_packed_otherwise(host: ModuleType) -> None:
         _cuda_ops.sense_residual(p.image, maps, kspace[:, :-2], p.weights, 3, module=host)
     with pytest.raises(ValueError, match="packed for masks along the width"):
         _cuda_ops.sense_residual(p.image, maps, kspace, torch.ones(1, 4, 16), 3, module=host)
+
+
+def test_views_from_an_odd_element_on_are_moved(host: ModuleType) -> None:
+    """The kernels read complex values as one word of 8 bytes."""
+    p = conditioned(problem(1, 3, 2, 46))
+    expected = run(p, host)["adjoint"]
+    kspace = torch.view_as_real(p.kspace)
+    odd = torch.empty(kspace.numel() + 1)[1:].view(kspace.shape).copy_(kspace)
+    assert odd.data_ptr() % 8 == 4
+    assert _cuda_ops._plain(odd).data_ptr() % 8 == 0
+    maps = _cuda_ops.pack_maps(p.maps, False, module=host)
+    assert torch.equal(_cuda_ops.sense_adjoint(odd, maps, p.weights, 3, module=host), expected)
+
+
+def test_half_maps_are_refused_where_no_kernel_reads_them(host: ModuleType) -> None:
+    maps = problem(1, 2, 4, 16).maps
+    with pytest.raises(ValueError, match="half: expected False on the CPU"):
+        kernels.pack_maps(maps, half=True)
+    with pytest.raises(ValueError, match="half: expected False where the fused CUDA kernels do not run"):
+        _cuda_ops.pack_maps(maps, True, half=True, module=host)

@@ -7,6 +7,7 @@ parallel MRI: where SENSE meets GRAPPA. Magn. Reson. Med. 71:990-1001 (2014).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from ugodit.calibration.region import WHAT_TO_DO, calibration_data
 from ugodit.errors import InputError
-from ugodit.kernels.calibration import espirit_maps_
+from ugodit.kernels.calibration import espirit_maps_, runs_on
 
 
 def estimate_maps(
@@ -57,8 +58,9 @@ def estimate_maps_and_eigenvalues(
 ) -> tuple[Tensor, Tensor]:
     """Sensitivity maps of full field of view k-space, and the eigenvalues that say where they can be trusted.
 
-    kspace: complex (C, H, W) or (B, C, H, W), any scale, on any device (the work is done on the CPU). acs_width: lines
-    round the centre to calibrate from; None: as many as were measured, at most 24. mask: bool (W,) or (H, W), what was
+    kspace: complex (C, H, W) or (B, C, H, W), any scale, on any device; on a GPU the pixels' step runs there, the small
+    matrices' on the CPU, several items at a time. acs_width: lines round the centre to calibrate from; None: as many as
+    were measured, at most 24. mask: bool (W,) or (H, W), what was
     measured; None: what is not zero. kernel_width: k-space kernel, samples along both axes; None: 6, or three sevenths
     of the ACS where that is less (a wider kernel in a narrow ACS finds no space free of noise, and the maps vanish
     inside the object). threshold: singular values of the calibration matrix below this fraction of the largest are
@@ -131,16 +133,36 @@ def maps_from_block(
     """Maps (B, sets, C, H, W) and eigenvalues (B, sets, H, W) of the given shape (H, W) from calibration blocks.
 
     blocks: complex (B, C, rows, columns), fully sampled k-space at least kernel_width wide; where in k-space it was
-    taken does not matter. The other arguments are those of `estimate_maps_and_eigenvalues`. Nothing is checked.
+    taken does not matter. The other arguments are those of `estimate_maps_and_eigenvalues`. Nothing is checked. The
+    result is on the blocks' device, or on the CPU where no compiled kernel runs there.
     """
     items, coils = blocks.shape[:2]
-    maps = torch.empty(items, sets, coils, *shape, dtype=torch.complex64)
-    eigenvalues = torch.empty(items, sets, *shape)
-    for item, block in enumerate(blocks):
-        with _one_thread():
-            operator, reference = _calibrate(block.to("cpu", torch.complex128), kernel_width, threshold)
+    device = blocks.device if runs_on(blocks.device) else torch.device("cpu")
+    maps = torch.empty(items, sets, coils, *shape, dtype=torch.complex64, device=device)
+    eigenvalues = torch.empty(items, sets, *shape, device=device)
+    operators = _operators(blocks, kernel_width, threshold, together=device.type != "cpu")
+    for item, (operator, reference) in enumerate(operators):
         espirit_maps_(maps[item], eigenvalues[item], operator, reference, crop, soft=soft)
     return maps, eigenvalues
+
+
+def _operators(
+    blocks: Tensor, kernel_width: int, threshold: float, *, together: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every item's image operator and principal coil, on the CPU.
+
+    together: several items at a time, in threads, for a caller that leaves the processor idle between them.
+    """
+    blocks = blocks.to("cpu", torch.complex128)
+    if not together:
+        for block in blocks:
+            with _one_thread():
+                found = _calibrate(block, kernel_width, threshold)
+            yield found
+        return
+    threads = min(torch.get_num_threads(), len(blocks))
+    with _one_thread(), ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(lambda block: _calibrate(block, kernel_width, threshold), blocks)
 
 
 @contextmanager

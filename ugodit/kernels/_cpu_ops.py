@@ -39,7 +39,9 @@ def _plain(tensor: Tensor) -> Tensor:
     return tensor.contiguous()
 
 
-def pack_maps(maps: Tensor, both: bool) -> Tensor:
+def pack_maps(maps: Tensor, both: bool, *, half: bool = False) -> Tensor:
+    if half:
+        raise ValueError("half: expected False on the CPU, whose kernels read float32 maps only, got True")
     batch, coils, height, width = maps.shape
     packed = torch.empty((batch, *_maps_shape(coils, height, width, both)), dtype=torch.float32)
     maps = _plain(maps)

@@ -13,7 +13,7 @@ called for its width and device. The row sums are added in a fixed order: the sa
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -35,7 +35,8 @@ def extension() -> ModuleType | None:
     return _cuda
 
 
-@lru_cache(maxsize=256)
+# Never dropped: kernels that are queued, and captured graphs, hold the table's address.
+@cache
 def _tables(module: ModuleType, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """The kernels' table for a width, and the centred sample and frequency at every position, on the device."""
     table, sample, frequency = module.tables(width)
@@ -53,6 +54,11 @@ def pack_maps(maps: Tensor, both: bool, *, half: bool = False, module: ModuleTyp
     module = module or extension()
     batch, coils, height, width = maps.shape
     if module is None or not _is_fused(module, width, both):
+        if half:
+            raise ValueError(
+                f"half: expected False where the fused CUDA kernels do not run (masks along both axes, more than "
+                f"{LARGEST_WIDTH} columns, built without them), got True"
+            )
         return _torch_ops.pack_maps(maps, both)
     _, sample, _ = _tables(module, width, maps.device)
     ordered = torch.view_as_real(maps.resolve_conj()[..., sample].transpose(1, 2) * width**-0.5)
@@ -106,8 +112,14 @@ def stack_kspace(kspaces: Sequence[Tensor], shape: tuple[int, int, int]) -> Tens
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """The same values, contiguous in memory and without lazy negation."""
-    return tensor.resolve_neg().contiguous()
+    """The same values, contiguous in memory and without lazy negation, complex pairs at multiples of 8 bytes."""
+    plain = tensor.resolve_neg().contiguous()
+    return plain.clone() if plain.data_ptr() % 8 else plain  # a view from an odd element on
+
+
+def current_stream(device: torch.device) -> int:
+    """torch's current stream there, as an address; 0 on the CPU, where tests run the kernels."""
+    return int(torch.cuda.current_stream(device).cuda_stream) if device.type == "cuda" else 0
 
 
 def _problem(
@@ -115,7 +127,6 @@ def _problem(
 ) -> Any:
     """What every kernel is given, from checked and plain tensors. `wish`: launch settings, for tests and tuning."""
     device = weights.device
-    stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
     return module.Problem(
         items=batch,
         coils=coils,
@@ -128,7 +139,7 @@ def _problem(
         weights=weights.data_ptr(),
         one_weight=weights.shape[0] == 1,
         device=device.index or 0,
-        stream=stream,
+        stream=current_stream(device),
         **wish,
     )
 
@@ -166,7 +177,7 @@ def sense_residual(
         lines = _check_kspace(kspace, batch, height, width, coils)
         kspace = _plain(kspace)
     row_loss = torch.empty((batch, height), dtype=torch.float64, device=image.device)
-    gradient = torch.empty_like(image)
+    gradient = torch.empty_like(image)  # contiguous, as the image is now
     module.sense_residual(
         _problem(module, batch, height, width, coils, maps, weights, **wish),
         image.data_ptr(),

@@ -1,12 +1,21 @@
-"""The point-wise step of ESPIRiT, compiled. Calibration runs once a scan and outside any compiled graph or gradient,
-so this is a plain function and not a torch.library operator."""
+"""The point-wise step of ESPIRiT, compiled, on the device of the maps. Calibration runs once a scan and outside any
+compiled graph or gradient, so this is a plain function and not a torch.library operator."""
 
 from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ugodit import _cpu
+from ugodit.kernels import _cuda_ops
+
+
+def runs_on(device: torch.device) -> bool:
+    """Whether `espirit_maps_` runs on this device: the CPU, and CUDA where ugodit._cuda was built."""
+    return device.type == "cpu" or (device.type == "cuda" and _cuda_ops.extension() is not None)
 
 
 def espirit_maps_(
@@ -17,48 +26,69 @@ def espirit_maps_(
     crop: float,
     *,
     soft: bool = False,
-    blocks: tuple[int, int, bool] | None = None,
+    module: ModuleType | None = None,
+    **wish: Any,
 ) -> None:
     """Fills maps and eigenvalues with the dominant eigenpairs of ESPIRiT's operator at every pixel.
 
-    maps: complex64 (sets, C, H, W), contiguous, on the CPU. eigenvalues: float32 (sets, H, W), contiguous.
-    correlations: complex (2 R + 1, 2 R + 1, C, C): the operator's Fourier coefficients, csrc/espirit/arguments.h.
-    reference: complex (C,): the maps' projection on it is real and positive. crop: where the eigenvalue is not above
-    it the maps are 0; soft: the smooth weights of BART's ecalib -S instead. The result does not depend on the number of
-    threads (torch.get_num_threads()). blocks: for tests, the GPU's kernel on the host instead, with (blocks, threads a
-    block, whether they take their turns backwards).
+    maps: complex64 (sets, C, H, W), contiguous, on a device of which `runs_on` is true; on CUDA the work is queued on
+    the current stream. eigenvalues: float32 (sets, H, W), contiguous, on the same device. correlations: complex
+    (2 R + 1, 2 R + 1, C, C), on any device: the operator's Fourier coefficients, csrc/espirit/arguments.h. reference:
+    complex (C,), on any device: the maps' projection on it is real and positive. crop: where the eigenvalue is not
+    above it the maps are 0; soft: the smooth weights of BART's ecalib -S instead. On the CPU the result does not depend
+    on the number of threads (torch.get_num_threads()). module, wish: for tests, another build of the CUDA kernels, and
+    how they are launched (`_cuda.EspiritProblem`).
     """
     sets, coils, rows, columns = maps.shape
-    terms = correlations.shape[0]
-    if maps.dtype != torch.complex64 or maps.device.type != "cpu" or not maps.is_contiguous():
-        raise ValueError(f"maps: expected contiguous complex64 on the CPU, got {maps.dtype} on {maps.device}")
+    terms, device = correlations.shape[0], maps.device
+    if maps.dtype != torch.complex64 or not runs_on(device) or not maps.is_contiguous():
+        raise ValueError(f"maps: expected contiguous complex64 on the CPU or CUDA, got {maps.dtype} on {device}")
     if (
         eigenvalues.dtype != torch.float32
+        or eigenvalues.device != device
         or not eigenvalues.is_contiguous()
         or eigenvalues.shape != (sets, rows, columns)
     ):
-        raise ValueError(f"eigenvalues: expected contiguous float32 {(sets, rows, columns)}, got {eigenvalues.shape}")
+        raise ValueError(
+            f"eigenvalues: expected contiguous float32 {(sets, rows, columns)} on {device}, "
+            f"got {eigenvalues.dtype} {tuple(eigenvalues.shape)} on {eigenvalues.device}"
+        )
     if correlations.shape != (terms, terms, coils, coils) or terms % 2 == 0 or reference.shape != (coils,):
         raise ValueError(
             f"correlations: expected (2 R + 1, 2 R + 1, {coils}, {coils}), got {tuple(correlations.shape)}"
         )
-    if not 1 <= sets <= min(coils, 8):
-        raise ValueError(f"sets: expected 1 to {min(coils, 8)}, got {sets}")
+    if not 1 <= sets <= coils:
+        raise ValueError(f"sets: expected 1 to {coils}, got {sets}")
     # (row, column) index pairs of the lower triangle, column by column
-    columns_first = torch.triu_indices(coils, coils).flip(0)
-    packed = correlations[:, :, columns_first[0], columns_first[1]].to(torch.complex64).resolve_conj().contiguous()
-    row_phases = _waves(rows, terms).to(torch.complex64).contiguous()
-    cosines_sines = (
-        torch.view_as_real(_waves(columns, terms)[:, terms // 2 + 1 :]).permute(1, 2, 0).float().contiguous()
+    columns_first = torch.triu_indices(coils, coils, device=correlations.device).flip(0)
+    packed = correlations[:, :, columns_first[0], columns_first[1]]
+    cosines_sines = torch.view_as_real(_waves(columns, terms)[:, terms // 2 + 1 :]).permute(1, 2, 0)
+    inputs = [
+        packed.to(device, torch.complex64).resolve_conj().contiguous(),
+        _waves(rows, terms).to(device, torch.complex64).contiguous(),
+        cosines_sines.to(device, torch.float32).contiguous(),
+        reference.to(device, torch.complex64).resolve_conj().contiguous(),
+    ]
+    sizes = (coils, rows, columns, terms // 2, sets)
+    if device.type == "cpu" and module is None:
+        arrays = [x.data_ptr() for x in (*inputs, maps, eigenvalues)]
+        _cpu.espirit_maps(*sizes, crop, soft, torch.get_num_threads(), *arrays)
+        return
+    module = module or _cuda_ops.extension()
+    assert module is not None
+    names = ("coils", "rows", "columns", "reach", "sets")
+    problem = module.EspiritProblem(
+        **dict(zip(names, sizes, strict=True)),
+        crop=crop,
+        soft=soft,
+        device=device.index or 0,
+        stream=_cuda_ops.current_stream(device),
+        **wish,
     )
-    reference = reference.to(torch.complex64).resolve_conj().contiguous()
-    problem = (coils, rows, columns, terms // 2, sets, crop, soft)
-    arrays = [x.data_ptr() for x in (packed, row_phases, cosines_sines, reference, maps, eigenvalues)]
-    if blocks is None:
-        _cpu.espirit_maps(*problem, torch.get_num_threads(), *arrays)
-    else:
-        count, threads, descending = blocks
-        _cpu.espirit_maps_by_blocks(count, threads, descending, *problem, *arrays)
+    workspace = torch.empty(problem.workspace_floats, device=device)
+    if device.type == "cpu":
+        workspace.fill_(torch.nan)  # nothing may rely on what memory held before
+    module.espirit_maps(problem, *(x.data_ptr() for x in (*inputs, workspace, maps, eigenvalues)))
 
 
 def _waves(length: int, terms: int) -> Tensor:

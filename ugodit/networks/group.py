@@ -7,9 +7,9 @@ from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from ugodit.networks.blocks import initialise
+from ugodit.networks.calls import PLAIN, Calls
 from ugodit.networks.config import NetworkConfig
 from ugodit.networks.skip import SkipDecoder, SkipEncoder
 from ugodit.networks.unet import UNetDecoder, UNetEncoder
@@ -62,20 +62,21 @@ class GroupNet(nn.Module):
         """M, the number of decoders."""
         return len(next(self.decoder.parameters()))
 
-    def encode(self, z: Tensor) -> list[Tensor]:
+    def encode(self, z: Tensor, calls: Calls = PLAIN) -> list[Tensor]:
         """z (B, in_channels, H, W), any size -> features at each resolution, finest first, (B, channels, ...).
 
         The images are padded inside; features belong to the padded size. With a frozen encoder and a z without
-        gradient nothing is recorded, so the features serve any number of `decode`.
+        gradient nothing is recorded, so the features serve any number of `decode`. calls: `calls.compiled()`, say.
         """
         if z.ndim != 4 or z.shape[1] != self.config.in_channels:
             raise ValueError(f"z: expected (B, {self.config.in_channels}, H, W), got {tuple(z.shape)}")
         if self._at_once(z):
-            return list(self.encoder(z))
-        features = [self.encoder(_channels_last(image)) for image in z.split(1)]
+            # Several images are normalised in another shape, which would copy them back.
+            return list(calls.encode(self.encoder, _channels_last(z) if len(z) == 1 else z))
+        features = [calls.encode(self.encoder, _channels_last(image)) for image in z.split(1)]
         return [torch.cat(images) for images in zip(*features, strict=True)]
 
-    def decode(self, features: Sequence[Tensor], z: Tensor, which: slice | None = None) -> Tensor:
+    def decode(self, features: Sequence[Tensor], z: Tensor, which: slice | None = None, calls: Calls = PLAIN) -> Tensor:
         """The images (B, out_channels, H, W), in z's dtype, from the features of z.
 
         `which` chooses decoders, all by default; features and z hold one image for each chosen decoder (ValueError
@@ -89,24 +90,21 @@ class GroupNet(nn.Module):
             raise ValueError(f"z: expected {items} images, one for each decoder, got {len(z)}")
         features = list(features)
         if self._at_once(z):
-            image: Tensor = functional_call(self.decoder, weights, (features, z))
-            return image
+            return calls.decode(self.decoder, weights, features, z)
         # split, not an index an item: its backward joins the items' gradients once
         images = z.split(1)
         parts = zip(*(feature.split(1) for feature in features), strict=True)
         shares = {name: weight.split(1) * (len(z) // items) for name, weight in weights.items()}
         return torch.cat(
             [
-                functional_call(
-                    self.decoder, {name: share[item] for name, share in shares.items()}, ([*part], images[item])
-                )
+                calls.decode(self.decoder, {name: share[item] for name, share in shares.items()}, part, images[item])
                 for item, part in enumerate(parts)
             ]
         )
 
-    def forward(self, z: Tensor, which: slice | None = None) -> Tensor:
+    def forward(self, z: Tensor, which: slice | None = None, calls: Calls = PLAIN) -> Tensor:
         """decode(encode(z), z, which)."""
-        return self.decode(self.encode(z), z, which)
+        return self.decode(self.encode(z, calls), z, which, calls)
 
     def freeze_encoder(self, frozen: bool = True) -> Self:
         """Take the encoder's weights out of training, or put them back. Gradients still pass through it to z."""

@@ -1,0 +1,82 @@
+"""Work that is the same in every step: compiled, and replayed as a CUDA graph.
+
+A step of a small network is hundreds of kernels of a few microseconds each: launching them one by one from Python takes
+longer than running them. A graph launches all of them at once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sysconfig
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .config import FitConfig
+from .errors import InputError
+
+WARM_UP = 3
+"""Calls that run as they are before one is captured: compilers, libraries' plans and Adam's state need them."""
+
+
+class Replayed:
+    """A function of no arguments that reads and writes fixed tensors, as a CUDA graph from the fourth call on.
+
+    The first calls are work like all others, on a stream of their own, as capture wants it. The function must launch
+    the same kernels on the same memory in every call, and must not wait for the device. What it returns is
+    overwritten by the next call.
+    """
+
+    def __init__(self, work: Callable[[], Tensor], device: torch.device) -> None:
+        self.work, self.device = work, device
+        self.stream = torch.cuda.Stream(device)
+        self.calls = 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.result: Tensor | None = None
+
+    def __call__(self) -> Tensor:
+        self.calls += 1
+        with torch.cuda.device(self.device):
+            if self.calls <= WARM_UP:
+                current = torch.cuda.current_stream()
+                self.stream.wait_stream(current)
+                with torch.cuda.stream(self.stream):
+                    result = self.work()
+                current.wait_stream(self.stream)
+                # Its memory belongs to the other stream, which must not hand it out while this one still reads it.
+                result.record_stream(current)
+                return result
+            if self.graph is None:
+                graph = torch.cuda.CUDAGraph()
+                # thread_local: other threads of the caller may go on loading data.
+                with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+                    self.result = self.work()
+                self.graph = graph
+            self.graph.replay()
+        assert self.result is not None
+        return self.result
+
+
+def wants_compile(config: FitConfig, device: torch.device) -> bool:
+    """Whether the network is compiled: as the configuration says; "auto" on CUDA, where Triton can work."""
+    if config.compile == "auto":
+        return device.type == "cuda" and _triton_works()
+    return config.compile == "on"
+
+
+def wants_graph(config: FitConfig, device: torch.device) -> bool:
+    """Whether steps are replayed as a CUDA graph: as the configuration says; "auto" on CUDA. InputError elsewhere."""
+    if config.cuda_graph == "on" and device.type != "cuda":
+        raise InputError(f"cuda_graph: expected a CUDA device to be on, got {device.type}; set it to auto")
+    return config.cuda_graph != "off" and device.type == "cuda"
+
+
+def _triton_works() -> bool:
+    """Triton builds its launchers with a C compiler against Python's headers; clusters often have neither."""
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    return find_spec("triton") is not None and compiler is not None and headers.exists()
