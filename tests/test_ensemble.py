@@ -1,14 +1,16 @@
-"""The pool of splits and how their reconstructions are combined."""
+"""The pool of splits, and the reconstruction from all lines."""
 
 import dataclasses
 
+import pytest
 import torch
 from scans import small_operator
 
 from ugodit.adapt import build_model, normalize
 from ugodit.config import FitConfig
-from ugodit.ensemble import FINAL_MU, SHARE, Starts, combine
+from ugodit.ensemble import MU_RANGE, NEGATIVE, SHARE, Starts, reconstruct
 from ugodit.networks import GroupNet, NetworkConfig
+from ugodit.noise_level import noise_variance
 from ugodit.operators import SenseOperator
 
 CONFIG = FitConfig(
@@ -51,16 +53,61 @@ def test_held_out_lines_are_in_no_member() -> None:
         assert torch.equal(member.split.input + member.split.loss, fitted)
 
 
-def test_the_combination_solves_its_equation() -> None:
-    pool = starts()
-    model = build_model(GroupNet(NETWORK), CONFIG)
-    operator = pool.operator
+def trained_network() -> GroupNet:
+    """Weights that are not zero in the last layer, so that views differ."""
+    network = GroupNet(NETWORK)
+    generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        images = [model(m.start, operator.with_weights(m.split.input)) for m in pool.pool()]
-    proposal = SHARE * torch.stack(images).mean(0) + (1 - SHARE) * pool.all_lines
-    found = combine(pool, model)
-    left = operator.normal(found) + FINAL_MU * found
-    torch.testing.assert_close(left, operator.initial() + FINAL_MU * proposal, rtol=1e-4, atol=1e-4)
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return network
+
+
+def test_the_result_is_the_mean_of_the_views_with_a_little_of_the_first_image() -> None:
+    pool = starts()
+    model = build_model(trained_network(), CONFIG)
+    views = {}
+    with torch.no_grad():
+        for axes in ((), (2,), (3,), (2, 3)):
+            for sign in (1, -1):
+                # By hand: turn what the network sees, and turn back what it gives.
+                views[axes, sign] = model(
+                    pool.all_lines,
+                    pool.operator,
+                    evaluate=lambda z, axes=axes, sign=sign: sign * model.network((sign * z).flip(axes)).flip(axes),
+                )
+    assert not torch.allclose(views[(), 1], views[(2,), 1])
+    expected = (1 - SHARE) * pool.all_lines
+    for (_, sign), image in views.items():
+        expected = expected + SHARE * (1 - NEGATIVE if sign > 0 else NEGATIVE) / 4 * image
+    torch.testing.assert_close(reconstruct(pool, model), expected)
+
+
+def test_a_mirrored_scan_gives_the_mirrored_image() -> None:
+    """Whatever the network does, the mean over mirror images does not prefer a side."""
+    network = trained_network()
+    image = torch.randn(1, 2, 16, 16)
+    config = dataclasses.replace(CONFIG, unrolls=0, splitting="all")
+    results = []
+    for axes in ((), (3,)):
+        pool = starts()
+        pool.all_lines = image.flip(axes)
+        results.append(reconstruct(pool, build_model(network, config)).flip(axes))
+    torch.testing.assert_close(results[0], results[1])
+
+
+def test_the_solves_weight_follows_the_noise() -> None:
+    config = dataclasses.replace(CONFIG, proposal_variance=0.005, mu=0.3)
+    weights = []
+    for noise in (0.05, 0.2):
+        operator = normalize(small_operator(columns=40, noise=noise)[0])[0]
+        pool = Starts(operator, config, torch.Generator().manual_seed(0))
+        assert pool.mu is not None
+        torch.testing.assert_close(pool.mu, (noise_variance(operator) / 0.005).clamp(*MU_RANGE))
+        weights.append(float(pool.mu))
+    assert weights[0] < weights[1]
+    one_coil = normalize(small_operator(columns=40, coils=1)[0])[0]
+    assert Starts(one_coil, config, torch.Generator().manual_seed(0)).mu.tolist() == [pytest.approx(0.3)]
 
 
 def test_a_sparse_start_chooses_one_weight_for_all_splits() -> None:

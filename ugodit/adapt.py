@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .config import FitConfig
-from .ensemble import Starts, combine
+from .ensemble import Starts, reconstruct
 from .fit import Step, fit
 from .networks.config import NetworkConfig
 from .networks.group import GroupNet
@@ -86,7 +86,12 @@ def unadapted(operator: SenseOperator, model: Unrolled, config: FitConfig) -> Te
     """What the model makes of the scan as it is, (B, 2, H, W): seconds instead of minutes."""
     starts = Starts(operator, config, torch.Generator().manual_seed(config.seed))
     if config.splitting == "random":
-        return combine(starts, model)
+
+        def evaluate(z: Tensor) -> Tensor:
+            with torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16"):
+                return model.network(z).float()
+
+        return reconstruct(starts, model, None, evaluate)
     with torch.no_grad():
         image: Tensor = model(starts.all_lines, operator)
     return image

@@ -48,7 +48,7 @@ class FitConfig:
     loss_fraction: float = 0.4
     """Random split: fraction of the lines outside the core that go to the loss."""
     pool: int = 10
-    """Random splits: how many are drawn; later steps choose among them. All of them vote on the result."""
+    """Random splits: how many are drawn; later steps choose among them."""
     symmetries: bool = False
     """Turn the image's phase and mirror it at random round every call of the network in training."""
     unrolls: int = 0
@@ -57,6 +57,12 @@ class FitConfig:
     """Weight of the network's proposal in the solve."""
     learn_mu: bool = False
     """Optimise mu too."""
+    proposal_variance: float = 0.0
+    """Variance of the errors in the network's proposals. Above 0 mu is the scan's noise variance (`noise_level.py`)
+    divided by it, as estimation theory has it: noisier lines count less. `mu` itself serves where the noise cannot be
+    told."""
+    shared_decoder: bool = False
+    """Group training: one decoder for all scans, or one for each."""
     solve_iterations: int = 6
     """Conjugate-gradient steps of each solve."""
     learning_rate: float = 1e-3
@@ -93,6 +99,7 @@ class FitConfig:
             ("proximity", 0, None),
             ("average", 0, 1),
             ("held_out", 0, 0.5),
+            ("proposal_variance", 0, None),
             ("seed", 0, 2**32 - 1),
         ):
             value = getattr(self, name)
@@ -117,6 +124,8 @@ class FitConfig:
             )
         if self.learn_input and self.next_input != "fixed":
             raise InputError("learn_input: an input that is learned is not replaced; set next_input = 'fixed'")
+        if self.proposal_variance and self.learn_mu:
+            raise InputError("proposal_variance: mu follows from the noise then; set learn_mu = false, or this to 0")
         if self.splitting == "random" and not self.unrolls:
             raise InputError("splitting: a random split needs an unrolled network; set unrolls to 1 or more")
 

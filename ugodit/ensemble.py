@@ -1,8 +1,9 @@
-"""Reconstructions from many splits of the lines, and their combination from all lines.
+"""First images, random splits of the lines, and the reconstruction from all lines.
 
-A network that learned to fill in lines left out of its input expects such gaps. Given all lines it would fill gaps
-that are not there: its corrections overshoot. So it is asked the question that it learned to answer, for several
-random splits, and their mean is combined with the first image of all lines, which has no such bias but knows less.
+A network that learned to fill in lines left out of its input expects such gaps. Given all lines its corrections are of
+the right kind but tend to overshoot, the more so the longer it was fitted to one scan. So the scan is shown to it in
+mirror images and with its sign turned, whose mean keeps what does not depend on the view, and a little of the first
+image, which knows less but has no such bias, is mixed in (docs/ablation.md).
 """
 
 from __future__ import annotations
@@ -15,16 +16,22 @@ from torch import Tensor
 
 from .config import FitConfig
 from .networks.unrolled import Unrolled
+from .noise_level import noise_variance
 from .operators.sense import SenseOperator
 from .sparse import choose_weight, sparse_sense
 from .splitting import Split, acs_core, split_random
 
-SHARE = 0.5
-"""Of the mean over the splits in the combination; the rest is the first image of all lines."""
+SHARE = 0.9
+"""Of the mean over the views in the result; the rest is the first image."""
 
-FINAL_MU = 0.3
-"""Weight of the combination in the last solve with all lines: weaker consistency than the unrolled network's, since
-the mean over splits is already less noisy than the lines themselves."""
+NEGATIVE = 0.3
+"""Weight of the views with their sign turned among all views."""
+
+MU_RANGE = (0.01, 10.0)
+"""Bounds of the solve's weight where it follows from the noise."""
+
+MIRRORS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+"""Axes along which a view is mirrored."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class Starts:
         self.operator = operator if fitted is None else operator.with_weights(fitted)
         self.config, self.generator = config, generator
         self.core = acs_core(self.operator.weights)
+        self.mu = self._solve_weight()
         self.weight: Tensor | None = None
         if config.start == "sparse":
             self.weight = choose_weight(self.operator, max(config.start_iterations // 2, 1), generator)
@@ -63,6 +71,14 @@ class Starts:
         if config.start == "adjoint":
             return adjoint
         return operator.solve(adjoint, torch.zeros_like(adjoint), 0.0, config.start_iterations)[0]
+
+    def _solve_weight(self) -> Tensor | None:
+        """(B,), or None where the model's own serves; see FitConfig.proposal_variance."""
+        config = self.config
+        if not config.proposal_variance:
+            return None
+        mu = noise_variance(self.operator) / config.proposal_variance
+        return torch.where(mu.isnan(), config.mu, mu.clamp(*MU_RANGE))
 
     def member(self) -> Member:
         """A random split: a new one until the pool is full, then one of the pool."""
@@ -84,16 +100,18 @@ class Starts:
 
 
 @torch.no_grad()
-def combine(
+def reconstruct(
     starts: Starts, model: Unrolled, which: slice | None = None, evaluate: Callable[[Tensor], Tensor] | None = None
 ) -> Tensor:
     """The reconstruction (B, 2, H, W) from all lines that `starts` may use; see the head of this module."""
-    operator, members = starts.operator, starts.pool()
-    mean = torch.zeros(operator.shape, device=operator.device)
-    for member in members:
-        image = model(member.start, operator.with_weights(member.split.input), which, evaluate)
-        mean += image / len(members)
-    combined = SHARE * mean + (1 - SHARE) * starts.all_lines
-    rhs = operator.initial() + FINAL_MU * combined
-    solution, _ = operator.solve(rhs, combined, FINAL_MU, model.iterations)
-    return solution
+    network = evaluate or (lambda z: model.network(z, which))
+    result = (1 - SHARE) * starts.all_lines
+    for axes in MIRRORS:
+        for sign, weight in ((1.0, 1 - NEGATIVE), (-1.0, NEGATIVE)):
+            view = _view(network, axes, sign)
+            result += SHARE * weight / len(MIRRORS) * model(starts.all_lines, starts.operator, which, view, starts.mu)
+    return result
+
+
+def _view(network: Callable[[Tensor], Tensor], axes: tuple[int, ...], sign: float) -> Callable[[Tensor], Tensor]:
+    return lambda z: network(sign * z.flip(axes)).flip(axes) * sign

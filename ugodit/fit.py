@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from .config import FitConfig
 from .draws import Draw, FixedDraws, draw_on_host
-from .ensemble import Starts, combine
+from .ensemble import Starts, reconstruct
 from .networks.calls import PLAIN, compiled
 from .networks.unrolled import Unrolled
 from .operators.sense import SenseOperator
@@ -125,7 +125,8 @@ class _Loop:
         self.items: list[_Item] = []
         first = 0
         for operator in operators:
-            self.items.append(_Item(operator, slice(first, first + operator.shape[0]), config, self.generator))
+            which = slice(first, first + operator.shape[0]) if model.network.decoders > 1 else slice(0, 1)
+            self.items.append(_Item(operator, which, config, self.generator))
             first += operator.shape[0]
         if fixed or (fixed is None and self.on_gpu):
             for item in self.items:
@@ -206,7 +207,7 @@ class _Loop:
         operator = item.operator.with_weights(draw.split.input)
         if draw.noise is not None:
             start = start + config.input_noise * start.detach().abs().max() * draw.noise
-        image = self.model(start, operator, item.which, self._evaluator(item, draw))
+        image = self.model(start, operator, item.which, self._evaluator(item, draw), item.starts.mu)
         judged = item.operator.with_weights(draw.split.loss)
         loss = self._distance(judged.data_consistency(image), judged.energy())
         if config.autoencoding:
@@ -304,10 +305,10 @@ class _Loop:
 
     @torch.no_grad()
     def _combined(self, item: _Item, starts: Starts, parameters: dict[str, Tensor] | None) -> Tensor:
-        """From all splits, with the model's own weights or those given."""
+        """From all lines that `starts` has, with the model's own weights or those given."""
 
         def run() -> Tensor:
-            return combine(starts, self.model, item.which, self._evaluator(item))
+            return reconstruct(starts, self.model, item.which, self._evaluator(item))
 
         if parameters is None:
             return run()

@@ -1,4 +1,4 @@
-"""Group training: M undersampled scans, one shared encoder, M decoders, no clean image."""
+"""Group training: M undersampled scans, one shared encoder, M decoders or one, no clean image."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from .operators.sense import SenseOperator
 
 
 def group_model(operators: Sequence[SenseOperator], network: NetworkConfig, config: FitConfig) -> Unrolled:
-    """An untrained model with a decoder for every item of `operators`."""
-    items = sum(operator.shape[0] for operator in operators)
-    return build_model(GroupNet(network, items, seed=config.seed), config).to(operators[0].device)
+    """An untrained model with a decoder for every item of `operators`, or one for all (`config.shared_decoder`).
+
+    All decoders start from the same weights: only then is their mean, from which adaptation starts, a decoder too.
+    """
+    decoders = 1 if config.shared_decoder else sum(operator.shape[0] for operator in operators)
+    group = GroupNet(network, 1, seed=config.seed).select([0] * decoders)
+    return build_model(group, config).to(operators[0].device)
 
 
 def train(model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig) -> Iterator[Step]:
-    """Fit the shared encoder and all decoders to all scans; sizes and coils may differ between operators."""
+    """Fit the encoder and the decoders to all scans; sizes and coils may differ between operators."""
     return fit(model, operators, config)

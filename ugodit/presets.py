@@ -20,6 +20,7 @@ MODEL_FIELDS = (
     "loss_fraction",
     "unrolls",
     "mu",
+    "proposal_variance",
     "solve_iterations",
 )
 """Options that a prior's weights were learned for: adaptation takes them from the prior, not from the preset."""
@@ -46,6 +47,7 @@ _UNROLLED = FitConfig(
     loss_fraction=0.3,
     unrolls=1,
     mu=0.05,
+    proposal_variance=0.005,
     solve_iterations=4,
     schedule="cosine",
     learning_rate=1e-3,
@@ -66,13 +68,13 @@ _PUBLISHED = FitConfig(
 PRESETS: dict[str, Preset] = {
     "fast": Preset(
         network=NetworkConfig.unet(16, 3, activation="leaky_relu", output="residual"),
-        train=dataclasses.replace(_UNROLLED, steps=100, symmetries=True, pool=6),
+        train=dataclasses.replace(_UNROLLED, steps=100, symmetries=True, shared_decoder=True, pool=6),
         adapt=dataclasses.replace(_UNROLLED, steps=20),
         alone=dataclasses.replace(_UNROLLED, steps=30),
     ),
     "balanced": Preset(
         network=NetworkConfig.unet(16, 3, activation="leaky_relu", output="residual"),
-        train=dataclasses.replace(_UNROLLED, steps=300, symmetries=True, pool=8),
+        train=dataclasses.replace(_UNROLLED, steps=300, symmetries=True, shared_decoder=True, pool=8),
         adapt=dataclasses.replace(_UNROLLED, steps=60, pool=16),
         alone=dataclasses.replace(_UNROLLED, steps=100, pool=16),
     ),

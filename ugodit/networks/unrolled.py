@@ -35,6 +35,7 @@ class Unrolled(nn.Module):
         operator: SenseOperator,
         which: slice | None = None,
         evaluate: Callable[[Tensor], Tensor] | None = None,
+        mu: Tensor | None = None,
     ) -> Tensor:
         """Image (B, 2, H, W) from a start of the same shape.
 
@@ -43,12 +44,14 @@ class Unrolled(nn.Module):
             operator: the lines that may be seen.
             which: the decoders that the items go through.
             evaluate: called in place of the network, to wrap it (autocast, symmetries, compiled, cached features).
+            mu: (B,), the solve's weight for each item; the model's own by default.
         """
         evaluate = evaluate or (lambda z: self.network(z, which))
         if self.unrolls == 0:
             return evaluate(start)
         adjoint = operator.initial()
-        mu = self.log_mu.exp().expand(operator.shape[0])
+        if mu is None:
+            mu = self.log_mu.exp().expand(operator.shape[0])
         image = start
         for _ in range(self.unrolls):
             proposal = evaluate(image) * operator.support
