@@ -1,6 +1,7 @@
 """The coils' options as users give them to the commands: right numbers, right records, one line for what is wrong."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from command_files import QUICK, quick_config, write_scan
+from command_files import QUICK, write_scan
+from command_files import quick_config as any_config
 from helpers import centred_fft, centred_ifft, random_complex
 from scans import line_mask, small_scan, smooth_field
 
@@ -19,8 +21,13 @@ from ugodit.coil_chain import CoilPlan, Coils, unwhitened
 from ugodit.io.maps import read_maps, write_maps
 from ugodit.prior import Prior
 
+QUICKER = QUICK.replace("steps = 3", 'steps = 1\npool = 2\nstart = "conjugate_gradient"')
 Capture = pytest.CaptureFixture[str]
 SIZE = 40
+
+
+def quick_config(folder: Path, text: str = QUICKER) -> Path:
+    return any_config(folder, text)
 
 
 def run(capsys: Capture, *words: object) -> tuple[int, list[dict[str, Any]], str]:
@@ -176,7 +183,6 @@ def test_ambiguous_and_dangerous_places_are_refused(tmp_path: Path, capsys: Capt
     assert "is or will be there" in refused(capsys, *both, "--write-maps", tmp_path)
     assert "is or will be there" in refused(capsys, *one, "--write-maps", scans[0])
     assert "is or will be there" in refused(capsys, *one, "--write-maps", out)
-    config.write_bytes(config.read_bytes())
     assert "cannot be made a folder" in refused(capsys, *one, "--write-maps", config / "maps")
     assert [scan.read_bytes() for scan in scans] == before
     assert not [path for path in out.iterdir() if path.name != "maps"]
@@ -204,7 +210,7 @@ def _empty_slice() -> np.ndarray:
         (random_complex((4, SIZE, SIZE)), rf"maps: expected \(2, 4, {SIZE}, {SIZE}\) .* got \(4, {SIZE}, {SIZE}\)"),
         (random_complex((2, 2, 4, SIZE, SIZE)), "expected one set of maps a slice, got 2"),
         (_nan(), "maps, slice 1: expected finite numbers"),
-        (_empty_slice(), "maps: expected some that are not 0 for this slice; leave it out with --slices"),
+        (_empty_slice(), "maps: all 0 for this slice; leave this slice out with --slices"),
     ],
 )
 def test_maps_that_do_not_fit_are_refused_before_any_fit(
@@ -215,7 +221,7 @@ def test_maps_that_do_not_fit_are_refused_before_any_fit(
         file["maps"] = maps
     monkeypatch.setattr(reconstruct, "_reconstruct_together", lambda *_: pytest.fail("fitted"))
     words = (scan, "--out", tmp_path / "out", "--config", quick_config(tmp_path), "--maps", tmp_path / "maps.h5")
-    assert pytest.importorskip("re").search(message, refused(capsys, *words))
+    assert re.search(message, refused(capsys, *words))
 
 
 # ---- whitening and compression -------------------------------------------------------------------------------------
@@ -272,12 +278,13 @@ def test_images_stay_in_the_units_of_the_scan(tmp_path: Path, capsys: Capture, e
 def test_prewhitening_helps_where_a_coil_is_noisy(tmp_path: Path, capsys: Capture) -> None:
     clean, noisy = wide_scan(tmp_path / "clean.h5"), wide_scan(tmp_path / "a.h5", noise=0.05)
     words = (noisy, "--config", quick_config(tmp_path), "--acceleration", "3", "--center-fraction", "0.4")
-    with h5py.File(clean) as file:
-        target = file["reconstruction_rss"][()].astype(float)
+    with h5py.File(clean) as file, h5py.File(noisy, "r+") as other:
+        other["reconstruction_rss"][...] = file["reconstruction_rss"][()]
     errors = []
     for name, extra in (("plain", []), ("white", ["--prewhiten", "outer"])):
-        assert run(capsys, *words, "--out", tmp_path / name, *extra)[0] == 0
-        errors.append(relative(image(tmp_path / name / "a.h5"), target))
+        status, rows, log = run(capsys, *words, "--out", tmp_path / name, *extra)
+        assert status == 0, log
+        errors.append(rows[1]["NMSE"])  # CG-SENSE's: nothing learned
     assert errors[1] < 0.8 * errors[0]
 
 
@@ -479,7 +486,7 @@ def test_one_coil_and_dead_coils_are_reconstructed(tmp_path: Path, capsys: Captu
 
 def test_a_prior_says_how_its_scans_coils_were_treated(tmp_path: Path, capsys: Capture) -> None:
     scans = [wide_scan(tmp_path / f"{name}.h5", coils=n, noise=2e-3) for name, n in (("a", 6), ("b", 5))]
-    config = quick_config(tmp_path, QUICK.replace("0.2", "0.4"))
+    config = quick_config(tmp_path, QUICKER.replace("0.2", "0.4"))
     words = [*map(str, scans), "--config", str(config), "--maps-cache", str(tmp_path / "cache"), "--json"]
     options = ["--prewhiten", "outer", "--compress", "4", "--write-maps", str(tmp_path / "maps")]
     assert train.main([*words, "--out", str(tmp_path / "p.safetensors"), *options]) == 0, capsys.readouterr().err

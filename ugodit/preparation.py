@@ -95,12 +95,8 @@ def prepare_scan(
     with named(where or f"{scan.name}, slice {scan.slice_index}"):
         kspace, maps, coils, intensity = _calibrated(scan, cache, plan or CoilPlan(), on_maps)
         if not bool((center_rows(maps, rows) != 0).any()):
-            raise InputError(
-                "calibration found no coil sensitivity anywhere: the ACS lines are noise; leave this slice out with "
-                "--slices"
-                if not (plan and plan.maps)
-                else f"{plan.maps.path}: maps: expected some that are not 0 for this slice; leave it out with --slices"
-            )
+            found = f"{plan.maps.path}: maps: all 0 for this slice" if plan and plan.maps else NO_MAPS
+            raise InputError(f"{found}; leave this slice out with --slices")
     # Scanners' units may be so small or large that squares leave single precision.
     unit = float(kspace.abs().max())
     operator = SenseOperator.from_kspace(
@@ -142,6 +138,8 @@ def check_splits(prepared: Prepared, config: FitConfig) -> None:
     if config.splitting == "random":
         split_random(weights, core, config.loss_fraction, torch.Generator().manual_seed(config.seed))
 
+
+NO_MAPS = "calibration found no coil sensitivity anywhere: the ACS lines are noise"
 
 CACHE_FORMAT = 1
 """Goes up whenever `reconstruction_maps` would give other maps for the same scan."""
