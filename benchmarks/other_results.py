@@ -13,6 +13,10 @@ from ugodit.report import markdown_table
 KNOWN = {
     "sense": ("Kernels on the CPU", "python benchmarks/bench_sense.py"),
     "calibration": ("Calibration", "python benchmarks/bench_calibration.py --out benchmarks/results/calibration.json"),
+    "maps": (
+        "Reconstructions with our maps and sigpy's",
+        "python benchmarks/bench_maps.py --out benchmarks/results/maps.json",
+    ),
     "cuda_resources": ("CUDA kernels: registers, shared memory, spills", "python benchmarks/resources.py"),
     "sense_gpu": ("Kernels on a GPU", "benchmarks/gpu.sh"),
 }

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
+from .sampling import acs_width, central_run
 
 
 @dataclass(frozen=True)
@@ -31,36 +32,13 @@ def acs_core(weights: Tensor) -> Tensor:
     core = torch.zeros_like(measured)
     for item in range(len(measured)):
         if measured.ndim == 2:
-            start, stop = _central_run(measured[item])
+            start, stop = central_run(measured[item])
             core[item, start:stop] = True
         else:
-            half = _central_square(measured[item])
+            half = acs_width(measured[item]) // 2
             row, column = measured.shape[1] // 2, measured.shape[2] // 2
             core[item, row - half : row + half, column - half : column + half] = True
     return core
-
-
-def _central_run(measured: Tensor) -> tuple[int, int]:
-    center = len(measured) // 2
-    stop = center
-    while stop < len(measured) and bool(measured[stop]):
-        stop += 1
-    start = center
-    while start > 0 and stop > center and bool(measured[start - 1]):
-        start -= 1
-    return start, stop
-
-
-def _central_square(measured: Tensor) -> int:
-    rows, columns = measured.shape
-    half = 0
-    while half < min(rows, columns) // 2:
-        wider = half + 1
-        block = measured[rows // 2 - wider : rows // 2 + wider, columns // 2 - wider : columns // 2 + wider]
-        if not bool(block.all()):
-            break
-        half = wider
-    return half
 
 
 def split_all(weights: Tensor) -> Split:
