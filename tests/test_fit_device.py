@@ -1,4 +1,4 @@
-"""The loop as it runs on a GPU: choices made ahead, fixed memory, compiled, replayed; tested on a CPU where it can be."""
+"""The loop as it runs on a GPU, tested on a CPU where it can be: fixed draws and memory, compiled, replayed."""
 
 import dataclasses
 import math
