@@ -203,6 +203,7 @@ def test_a_whole_loss_has_no_graph_break(config: FitConfig) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, of what its code generator uses
 def test_compiled_for_this_processor() -> None:
     """With the code generator, which takes a minute."""
     config = dataclasses.replace(SPLIT, steps=4)
