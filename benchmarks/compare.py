@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from other_results import GPU, sections
+from other_results import gpu_note, sections
 from pictures import case_picture, curves_picture
 from quality_tables import by_setting, every_slice_table, margins_table, reach_lines, scores_table
 from records import Record, latest, read
@@ -60,8 +60,9 @@ def _head(records: Sequence[Record], results: Path) -> str:
         "",
     ]
     on_gpu = sorted({record["device"] for record in records if record.get("device", "cpu") != "cpu"})
-    if not (results / f"{GPU}.json").exists():
-        lines.append("**GPU timings have not been run:** there is no GPU result among these files.")
+    note = gpu_note(results)
+    if note is not None:
+        lines.append(note)
     if on_gpu:
         lines.append(f"Some reconstructions ran on {', '.join(on_gpu)}.")
     elif records:

@@ -3,13 +3,21 @@
 # memory and race checkers on a small case, and the benchmarks.
 #
 #   benchmarks/gpu.sh [RESULTS_FOLDER]        default: benchmarks/results
+#   benchmarks/gpu.sh --dry-run [FOLDER]      without a GPU: the same parts on this processor, small, nothing is recorded
 #
-# Needs Python with torch for CUDA, nvcc, cmake, ninja, pybind11, pytest (and h5py, scikit-image ... as ugodit does).
-# Nothing is fetched. PYTHON names the interpreter. Every part runs whatever became of the others; a summary ends the
-# output, and the exit status is 1 if a part failed.
+# Needs Python with torch for CUDA, nvcc, cmake, ninja, pybind11, pytest, pytest-benchmark, pytest-timeout (and h5py,
+# scikit-image ... as ugodit does). sigpy and CuPy are timed where they are there, and compute-sanitizer is run. Nothing
+# is fetched. PYTHON names the interpreter. Every part runs whatever became of the others; a summary ends the output,
+# and the exit status is 1 if a part failed. The parts' limits add up to less than 10 minutes.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+dry=
+if [ "${1:-}" = --dry-run ]; then
+    dry=yes
+    shift
+fi
 results=${1:-benchmarks/results}
+if [ -n "$dry" ] && [ $# -eq 0 ]; then results=$(mktemp -d); fi
 python=${PYTHON:-python3}
 logs=$(mktemp -d)
 summary=""
@@ -62,7 +70,7 @@ checked() {
     }
     # Our kernels only, where this version can tell them apart: torch's own are slow to check, and not ours to mend.
     only=
-    if compute-sanitizer --help | grep -q -- --kernel-name; then only="--kernel-name kernel_substring=sense_"; fi
+    if compute-sanitizer --help | grep -q -- --kernel-name; then only="--kernel-name kernel_substring=ugodit"; fi
     # shellcheck disable=SC2086
     PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$tool" --error-exitcode 9 $only \
         "$python" tests/cuda/small_case.py cuda
@@ -79,14 +87,28 @@ memcheck | racecheck)
     ;;
 esac
 
-part device 20 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
-if part build 200 env UGODIT_GPU_PART=build sh benchmarks/gpu.sh; then
-    part tests 120 "$python" -m pytest tests/cuda -m gpu -q -p no:cacheprovider
-    part benchmark 130 "$python" benchmarks/bench_sense_gpu.py --sweep --out "$results/sense_gpu.json"
-    part memcheck 55 env UGODIT_GPU_PART=memcheck sh benchmarks/gpu.sh
-    part racecheck 55 env UGODIT_GPU_PART=racecheck sh benchmarks/gpu.sh
+if [ -n "$dry" ]; then
+    # ugodit._cpu and ugodit._cuda_host must be there already.
+    unset UGODIT_REQUIRE_GPU
+    part tests 120 "$python" -m pytest tests/cuda tests/test_fit_device.py -m gpu -q -p no:cacheprovider
+    part kernels 60 "$python" benchmarks/bench_sense_gpu.py --device cpu
+    part adaptation 60 "$python" benchmarks/bench_adaptation.py --device cpu --small --count 3
+    part calibration 60 "$python" benchmarks/bench_calibration_gpu.py --device cpu --small
+    part small-case 60 "$python" tests/cuda/small_case.py cpu
+    printf '%s' "$summary"
+    exit $failed
+fi
+
+part device 10 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
+if part build 130 env UGODIT_GPU_PART=build sh benchmarks/gpu.sh; then
+    part tests 110 "$python" -m pytest tests/cuda tests/test_fit_device.py -m gpu -q -p no:cacheprovider
+    part kernels 60 "$python" benchmarks/bench_sense_gpu.py --out "$results/sense_gpu.json"
+    part adaptation 110 "$python" benchmarks/bench_adaptation.py --out "$results/adaptation_gpu.json"
+    part calibration 45 "$python" benchmarks/bench_calibration_gpu.py --out "$results/calibration_gpu.json"
+    part memcheck 50 env UGODIT_GPU_PART=memcheck sh benchmarks/gpu.sh
+    part racecheck 50 env UGODIT_GPU_PART=racecheck sh benchmarks/gpu.sh
 else
-    for name in tests benchmark memcheck racecheck; do skipped $name "the build failed"; done
+    for name in tests kernels adaptation calibration memcheck racecheck; do skipped "$name" "the build failed"; done
 fi
 
 {

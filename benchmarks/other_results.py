@@ -19,9 +19,24 @@ KNOWN = {
     ),
     "cuda_resources": ("CUDA kernels: registers, shared memory, spills", "python benchmarks/resources.py"),
     "sense_gpu": ("Kernels on a GPU", "benchmarks/gpu.sh"),
+    "adaptation_gpu": ("An adaptation step on a GPU", "benchmarks/gpu.sh"),
+    "calibration_gpu": ("Sensitivity maps of a volume on a GPU", "benchmarks/gpu.sh"),
 }
-GPU = "sense_gpu"
-"""The file that GPU timings are in."""
+GPU = tuple(name for name, (_, command) in KNOWN.items() if command == "benchmarks/gpu.sh")
+"""The files that GPU timings are in."""
+
+
+def gpu_note(folder: Path) -> str | None:
+    """What a reader must know where GPU timings are missing."""
+    missing = [name for name in GPU if not (folder / f"{name}.json").exists()]
+    if not missing:
+        return None
+    if len(missing) < len(GPU):
+        return f"**Some GPU timings have not been run:** {', '.join(missing)}."
+    return (
+        "**GPU timings have not been run:** there is no GPU result among these files. `benchmarks/gpu.sh` is ready to "
+        "make them; it has not been run on a GPU, nor has any CUDA kernel."
+    )
 
 
 def sections(folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""The loop as it runs on a GPU: choices made ahead, fixed memory, compiled, replayed; tested on a CPU where it can be."""
+"""The loop as it runs on a GPU, tested on a CPU where it can be: fixed draws and memory, compiled, replayed."""
 
 import dataclasses
 import math
@@ -203,6 +203,7 @@ def test_a_whole_loss_has_no_graph_break(config: FitConfig) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, of what its code generator uses
 def test_compiled_for_this_processor() -> None:
     """With the code generator, which takes a minute."""
     config = dataclasses.replace(SPLIT, steps=4)

@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -46,6 +47,13 @@ SenseArguments sense_arguments(Kernel kernel, const Problem& problem) {
     return sense;
 }
 
+// One a row of an item.
+int blocks_of(const Problem& problem) {
+    const std::int64_t blocks = static_cast<std::int64_t>(problem.items) * problem.rows;
+    if (blocks > std::numeric_limits<int>::max()) throw std::invalid_argument("image: too many rows in one batch");
+    return static_cast<int>(blocks);
+}
+
 void sense_residual(const Problem& problem, std::uintptr_t image, std::uintptr_t packed, std::int64_t packed_step,
                     int data_lines, std::uintptr_t row_loss, std::uintptr_t gradient) {
     ApplyArguments arguments{};
@@ -56,7 +64,7 @@ void sense_residual(const Problem& problem, std::uintptr_t image, std::uintptr_t
     arguments.data_lines = data_lines;
     arguments.row_loss = pointer<double>(row_loss);
     arguments.result = pointer<float>(gradient);
-    launch(problem.target, problem.items * problem.rows, arguments);
+    launch(problem.target, blocks_of(problem), arguments);
 }
 
 void sense_forward(const Problem& problem, std::uintptr_t image, std::uintptr_t kspace) {
@@ -64,7 +72,7 @@ void sense_forward(const Problem& problem, std::uintptr_t image, std::uintptr_t 
     arguments.sense = sense_arguments(Kernel::forward, problem);
     arguments.image = pointer<const float>(image);
     arguments.projection = pointer<Complex<float>>(kspace);
-    launch(problem.target, problem.items * problem.rows, arguments);
+    launch(problem.target, blocks_of(problem), arguments);
 }
 
 void sense_adjoint(const Problem& problem, std::uintptr_t kspace, std::uintptr_t image) {
@@ -73,7 +81,7 @@ void sense_adjoint(const Problem& problem, std::uintptr_t kspace, std::uintptr_t
     arguments.kspace = pointer<const Complex<float>>(kspace);
     arguments.kspace_step = static_cast<std::int64_t>(problem.coils) * problem.rows * problem.width;
     arguments.result = pointer<float>(image);
-    launch(problem.target, problem.items * problem.rows, arguments);
+    launch(problem.target, blocks_of(problem), arguments);
 }
 
 void sense_solve(const Problem& problem, std::uintptr_t rhs, std::uintptr_t start, std::uintptr_t mu, int iterations,
@@ -87,7 +95,7 @@ void sense_solve(const Problem& problem, std::uintptr_t rhs, std::uintptr_t star
     arguments.row_energy = pointer<double>(row_energy);
     arguments.iterations = iterations;
     arguments.tolerance = tolerance;
-    launch(problem.target, problem.items * problem.rows, arguments);
+    launch(problem.target, blocks_of(problem), arguments);
 }
 
 // The kernels' table for a width as bytes, and the centred sample and frequency at every position.

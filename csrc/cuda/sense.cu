@@ -5,7 +5,6 @@
 namespace ugodit::cuda {
 namespace {
 
-constexpr int kMostThreads = 256;
 // Two blocks of the largest size on a multiprocessor: up to 128 registers a thread.
 constexpr int kLeastBlocks = 2;
 // choose_layout() counts on all of a multiprocessor's shared memory; what is read from global memory is read once.

@@ -306,7 +306,6 @@ const TransformTables& transform_for(int width) {
 }
 
 Layout choose_layout(Kernel kernel, const Transform& transform, int coils, int map_bytes, int shared_limit, Wish wish) {
-    constexpr int kMostThreads = 256;
     const auto bytes = [&](int flight, bool resident) {
         return lay_out(kernel, transform, coils, map_bytes, flight, resident, kMostThreads).shared_bytes;
     };

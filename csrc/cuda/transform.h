@@ -13,6 +13,8 @@ namespace ugodit::cuda {
 using fft::Complex;
 
 constexpr int kLargestWidth = 1024;
+// Of a block: what choose_layout() gives at most, and what the kernels' registers are limited for.
+constexpr int kMostThreads = 256;
 
 // Division of 0 <= value < 2^16 by 1 <= divisor <= 2^15, by a multiplication.
 struct Divider {

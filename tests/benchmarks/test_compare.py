@@ -140,10 +140,14 @@ def test_results_are_written_from_whatever_there_is(tmp_path):
     assert "a CPU, 2 cores, 1 threads" in text
     (picture,) = pictures.iterdir()
     assert f"(pictures/{picture.name})" in text
-    # The same files give the same text; a GPU result takes the warning away.
+    # The same files give the same text; GPU results take the warning away, one after another.
     assert compare.main(files) == 0
     assert out.read_text() == text
     (results / "sense_gpu.json").write_text(json.dumps({"device": "a GPU", "cases": []}))
+    assert compare.main(files) == 0
+    assert "Some GPU timings have not been run:** adaptation_gpu, calibration_gpu." in out.read_text()
+    for name in ("adaptation_gpu", "calibration_gpu"):
+        (results / f"{name}.json").write_text(json.dumps({"device": "a GPU"}))
     assert compare.main(files) == 0
     assert "have not been run" not in out.read_text()
 

@@ -8,6 +8,7 @@ import sys
 import torch
 
 from ugodit.kernels import _cuda_ops
+from ugodit.kernels.calibration import espirit_maps_
 
 # A fused turn, twiddles as a step of their own, a dense pass, Bluestein's algorithm, maps too large to stay.
 SIZES = ((2, 5, 3, 46), (1, 3, 2, 289), (1, 3, 2, 74), (1, 3, 2, 332), (1, 15, 2, 1024))
@@ -36,6 +37,16 @@ def run(device: torch.device) -> None:
             ]
             if not all(bool(output.isfinite().all()) for output in outputs):
                 raise SystemExit(f"{coils} x {height} x {width}: a result is not finite")
+    for coils, sets, shared in ((5, 2, 1), (5, 1, 0)):
+        maps = torch.full((sets, coils, 7, 150), float("nan"), dtype=torch.complex64, device=device)
+        eigenvalues = torch.full((sets, 7, 150), float("nan"), device=device)
+        half = torch.randn(3, 3, coils, coils, dtype=torch.complex64)
+        correlations = half + half.flip(0, 1).mT.conj()  # so that the operator is Hermitian
+        reference = torch.ones(coils, dtype=torch.complex64)
+        wish = {"blocks": 3, "shared": shared}
+        espirit_maps_(maps, eigenvalues, correlations, reference, -100.0, module=module, **wish)
+        if not bool(torch.view_as_real(maps).isfinite().all()) or not bool(eigenvalues.isfinite().all()):
+            raise SystemExit(f"ESPIRiT of {coils} coils, {sets} sets: a result is not finite")
     print("every kernel ran, every result is finite")
 
 

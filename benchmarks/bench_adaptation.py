@@ -1,0 +1,226 @@
+"""Times a whole adaptation step against the same step written as the reference writes it.
+
+    python benchmarks/bench_adaptation.py [--out FILE]
+    python benchmarks/bench_adaptation.py --device cpu --small     a dry run: small sizes, no file
+
+A step: the decoder's forward, loss on all measured lines, backward, Adam; the U-Net is the published one (base 64), its
+encoder frozen, 15 coils, 320 x 368. `as published` is float32, eager, step by step from Python: it computes the frozen
+encoder's features again every time, and the data term by torch's centred two-dimensional FFT of the coil images and
+autograd. It has ours' way to join skip features, which is faster than a concatenation. Both may use TF32 in
+convolutions, torch's default. Ours is `fit` itself: eager float32, then bfloat16, then a replayed CUDA graph, then
+compiled, one slice and eight. `inner steps` is the number of steps between two network inputs (published: 1 for MRI, 10
+for photographs). The first losses of both have to agree before anything is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from ugodit.adapt import build_model, normalize  # noqa: E402
+from ugodit.config import FitConfig  # noqa: E402
+from ugodit.fit import fit  # noqa: E402
+from ugodit.kernels import _cuda_ops, reference  # noqa: E402
+from ugodit.networks import GroupNet, NetworkConfig, reference_unet  # noqa: E402
+from ugodit.networks.unrolled import Unrolled  # noqa: E402
+from ugodit.operators import SenseOperator  # noqa: E402
+
+SIZE = (15, 320, 368)
+SMALL = (3, 24, 40)
+# Two orders of summation in float32, which Adam's first steps, of equal size whatever the gradient, enlarge.
+AGREEMENT = 5e-3
+# Steps of a fit before it is timed: both graphs are captured, everything is compiled.
+WARM_UP = 12
+
+Row = dict[str, Any]
+
+
+class Problem:
+    """Scans of one size, and a model for them that starts from the same weights every time."""
+
+    def __init__(self, size: tuple[int, int, int], slices: int, device: torch.device, network: NetworkConfig) -> None:
+        coils, height, width = size
+        generator = torch.Generator().manual_seed(0)
+        maps = torch.randn(slices, coils, height, width, dtype=torch.complex64, generator=generator)
+        maps = maps / maps.abs().square().sum(1, keepdim=True).sqrt()
+        line = torch.arange(width)
+        mask = (line % 5 == 1) | ((line - width // 2).abs() < 0.04 * width)
+        image = torch.randn(slices, 1, height, width, dtype=torch.complex64, generator=generator)
+        kspace = reference.centred_fft(maps * image, (-2, -1)) * mask
+        self.operator, scale = normalize(SenseOperator.from_kspace(kspace, maps, mask, device=device))
+        self.maps, self.kspace, self.mask = maps.to(device), kspace.to(device) / scale, mask.float().to(device)
+        self.network, self.slices, self.device = network, slices, device
+
+    def model(self, config: FitConfig) -> Unrolled:
+        group = GroupNet(self.network, self.slices, seed=0).freeze_encoder()
+        return build_model(group, config).to(self.device)
+
+
+def published_steps(problem: Problem, config: FitConfig) -> Iterator[Tensor]:
+    """The reference's loop on one slice: yields each step's loss."""
+    network = problem.model(config).network
+    optimizer = torch.optim.Adam(network.decoder.parameters(), lr=config.learning_rate)
+    maps, kspace, mask = problem.maps, problem.kspace, problem.mask
+    z = problem.operator.initial()
+    for iteration in itertools.count(1):
+        optimizer.zero_grad()
+        image = network.decoder(network.encoder(z), z)
+        coil_images = maps * torch.complex(image[:, 0], image[:, 1])[:, None]
+        predicted = mask * reference.centred_fft(coil_images, (-2, -1))
+        loss = torch.linalg.norm(predicted - kspace) / torch.linalg.norm(kspace)
+        loss = loss + config.autoencoding * torch.linalg.norm(image - z) / torch.linalg.norm(z)
+        loss.backward()
+        optimizer.step()
+        if iteration % config.inner_steps == 0:
+            with torch.no_grad():
+                error = mask * reference.centred_fft(maps * torch.complex(image[:, 0], image[:, 1])[:, None], (-2, -1))
+                gradient = (maps.conj() * reference.centred_ifft(error - kspace, (-2, -1))).sum(1)
+                z = image.detach() - torch.stack([gradient.real, gradient.imag], dim=1)
+        yield loss.detach()
+
+
+def our_steps(problem: Problem, config: FitConfig) -> Iterator[Tensor]:
+    """`fit`: yields each step's loss."""
+    for step in fit(problem.model(config), [problem.operator], config):
+        yield step.loss_tensor
+
+
+def milliseconds(steps: Iterator[Tensor], device: torch.device, count: int, repeats: int = 5) -> float:
+    """Median time of a step, over `repeats` runs of `count` steps, after the warm-up."""
+
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    for _ in range(WARM_UP):
+        next(steps)
+    times = []
+    for _ in range(repeats):
+        wait()
+        begin = time.perf_counter()
+        for _ in range(count):
+            next(steps)
+        wait()
+        times.append(1e3 * (time.perf_counter() - begin) / count)
+    return statistics.median(times)
+
+
+def agree(problem: Problem, config: FitConfig) -> None:
+    """The first three losses of both ways, in float32 and nothing less."""
+    ours, theirs = our_steps(problem, config), published_steps(problem, config)
+    allowed = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    losses = [(float(next(ours)), float(next(theirs))) for _ in range(3)]
+    torch.backends.cudnn.allow_tf32 = allowed
+    for step, (mine, other) in enumerate(losses, 1):
+        if not abs(mine - other) <= AGREEMENT * other:
+            raise SystemExit(f"step {step}: our loss is {mine:.6g}, the published one {other:.6g}: nothing is timed")
+
+
+def configuration(inner_steps: int, steps: int, **fields: Any) -> FitConfig:
+    """The published adaptation, without the noise of 1e-5 that it adds to its input."""
+    return FitConfig(
+        steps=steps,
+        inner_steps=inner_steps,
+        next_input="data_consistent",
+        loss="norm",
+        autoencoding=1e-3,
+        learning_rate=4e-4,
+        **fields,
+    )
+
+
+WAYS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("float32, eager", {"compile": "off", "cuda_graph": "off"}),
+    ("bfloat16, eager", {"precision": "bfloat16", "compile": "off", "cuda_graph": "off"}),
+    ("bfloat16, CUDA graph", {"precision": "bfloat16", "compile": "off", "cuda_graph": "auto"}),
+    ("bfloat16, compiled, CUDA graph", {"precision": "bfloat16", "compile": "on", "cuda_graph": "auto"}),
+)
+
+
+def measure(size: tuple[int, int, int], network: NetworkConfig, device: torch.device, count: int, small: bool) -> Row:
+    """Every way, for each number of inner steps and of slices."""
+    one = Problem(size, 1, device, network)
+    steps = WARM_UP + 5 * count
+    rows: list[Row] = []
+    for inner in (10, 1):
+        plain = configuration(inner, steps, compile="off", cuda_graph="off")
+        agree(one, plain)
+        theirs = milliseconds(published_steps(one, plain), device, count)
+        rows.append({"way": "as published", "inner steps": inner, "slices": 1, "ms a step and slice": theirs})
+        for name, fields in WAYS:
+            if small and fields["compile"] == "on":
+                continue  # a minute of compiling for nothing
+            ours = milliseconds(our_steps(one, configuration(inner, steps, **fields)), device, count)
+            row = {"way": name, "inner steps": inner, "slices": 1, "ms a step and slice": ours}
+            rows.append({**row, "times faster": theirs / ours})
+    theirs = next(row["ms a step and slice"] for row in rows if row["inner steps"] == 10)
+    many = Problem(size, 2 if small else 8, device, network)
+    for together in (True, False):
+        config = configuration(10, steps, precision="bfloat16", compile="off")
+        model = many.model(config)
+        model.network.together = together
+        losses = (step.loss_tensor for step in fit(model, [many.operator], config))
+        ours = milliseconds(losses, device, count) / many.slices
+        way = "grouped convolutions" if together else "one slice after another"
+        row = {"way": f"bfloat16, CUDA graph, {way}", "inner steps": 10, "slices": many.slices}
+        rows.append({**row, "ms a step and slice": ours, "times faster": theirs / ours})
+    best = max(row.get("times faster", 0.0) for row in rows if row["slices"] == 1 and row["inner steps"] == 10)
+    return {"size": list(size), "channels": list(network.channels), "steps": rows, "times_faster": best}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--small", action="store_true", help="a small size; nothing is written unless --out is given")
+    parser.add_argument("--count", type=int, default=20, help="steps in each of five timed runs (default: 20)")
+    parser.add_argument("--out", type=Path, help="default: benchmarks/results/adaptation_gpu.json")
+    options = parser.parse_args(argv)
+    device = torch.device(options.device)
+    name = platform.processor() or platform.machine()
+    if device.type == "cuda":
+        if not torch.cuda.is_available() or _cuda_ops.extension() is None:
+            raise SystemExit("needs a GPU and ugodit._cuda: build with -DUGODIT_CUDA=on")
+        device = torch.device("cuda", torch.cuda.current_device())
+        name = torch.cuda.get_device_name(device)
+    network = NetworkConfig.unet(4, 1) if options.small else reference_unet()
+    result: Row = {
+        "date": date.today().isoformat(),
+        "device": name,
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "python": platform.python_version(),
+        **measure(SMALL if options.small else SIZE, network, device, options.count, options.small),
+    }
+    for row in result["steps"]:
+        faster = f"{row['times faster']:6.1f} x" if "times faster" in row else ""
+        print(f"{row['way']:52}N = {row['inner steps']:2}{row['ms a step and slice']:10.3f} ms{faster}")
+    out: Path | None = options.out
+    if out is None and not options.small and device.type == "cuda":
+        out = ROOT / "benchmarks/results/adaptation_gpu.json"
+    if out is None:
+        print("nothing written")
+        return 0
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{name}: {result['times_faster']:.1f} times faster; written to {out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
