@@ -8,7 +8,7 @@ from scans import small_operator
 
 from ugodit.adapt import build_model, normalize
 from ugodit.config import FitConfig
-from ugodit.ensemble import MU_RANGE, NEGATIVE, SHARE, Starts, reconstruct
+from ugodit.ensemble import MU_RANGE, NEGATIVE, SHARE, Starts, reconstruct, uncertainty
 from ugodit.networks import GroupNet, NetworkConfig
 from ugodit.noise_level import noise_variance
 from ugodit.operators import SenseOperator
@@ -94,6 +94,16 @@ def test_a_mirrored_scan_gives_the_mirrored_image() -> None:
         pool.all_lines = image.flip(axes)
         results.append(reconstruct(pool, build_model(network, config)).flip(axes))
     torch.testing.assert_close(results[0], results[1])
+
+
+def test_uncertainty_is_the_spread_over_the_pool() -> None:
+    pool = starts()
+    model = build_model(trained_network(), CONFIG)
+    with torch.no_grad():
+        images = torch.stack([model(m.start, pool.operator.with_weights(m.split.input)) for m in pool.pool()])
+    # The standard deviation of complex numbers, from its definition.
+    expected = torch.view_as_complex(images.movedim(2, -1).contiguous()).std(0, correction=0)[:, None]
+    torch.testing.assert_close(uncertainty(pool, model), expected)
 
 
 def test_the_solves_weight_follows_the_noise() -> None:

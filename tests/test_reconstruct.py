@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from command_files import quick_config, write_scan
+from command_files import QUICK, quick_config, write_scan
 from helpers import random_complex
 from scans import line_mask
 
@@ -59,7 +59,8 @@ def test_reconstruction_is_in_the_units_of_the_scan(tmp_path: Path, capsys: pyte
 
 def test_with_a_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("abc")]
-    config, prior = quick_config(tmp_path), tmp_path / "p.safetensors"
+    config = quick_config(tmp_path, QUICK.replace("[train]", "[train]\nshared_decoder = false"))
+    prior = tmp_path / "p.safetensors"
     assert train.main([*map(str, scans[:2]), "--out", str(prior), "--config", str(config)]) == 0
     status, _, log = run(capsys, scans[2], "--prior", prior, "--out", tmp_path, "--config", config, "--start", "2")
     assert (status, "--start: expected mean, fresh or 0 to 1, got 2" in log) == (2, True)
@@ -70,6 +71,27 @@ def test_with_a_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         with h5py.File(out / "c.h5") as file:
             assert len(file.attrs["prior_hash"]) == 64
             assert ("not adapted" in file.attrs["stopped"]) == ("--unadapted" in extra)
+
+
+def test_uncertainty_is_a_second_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("ab")]
+    config, prior = quick_config(tmp_path), tmp_path / "p.safetensors"
+    assert train.main([str(scans[0]), "--out", str(prior), "--config", str(config)]) == 0
+    for extra in ([], ["--prior", prior], ["--prior", prior, "--unadapted"]):
+        out = tmp_path / f"out{len(extra)}"
+        words = (scans[1], "--out", out, "--config", config, "--uncertainty", *extra)
+        status, _, log = run(capsys, *words)
+        assert status == 0, log
+        with h5py.File(out / "b.h5") as file:
+            image, spread = file["reconstruction"][()], file["uncertainty"][()]
+        assert spread.shape == image.shape
+        assert spread.dtype == np.float32
+        # In the image's units, not 0, and smaller than the image where there is one.
+        assert 0 < np.median(spread) < np.median(image)
+    status, _, log = run(capsys, scans[1], "--out", tmp_path / "p", "--preset", "paper", "--uncertainty")
+    assert status == 2
+    assert log.splitlines()[-1].count("--uncertainty: comes from random splits") == 1
+    assert not (tmp_path / "p").exists()
 
 
 def test_a_file_with_a_mask_is_taken_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,16 +10,18 @@ from ugodit import train
 from ugodit.prior import Prior
 
 
-def test_the_prior_has_a_decoder_a_slice_and_says_where_it_comes_from(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("shared", "decoders"), [("true", 1), ("false", 3)])
+def test_the_prior_has_its_decoders_and_says_where_it_comes_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], shared: str, decoders: int
 ) -> None:
+    config = quick_config(tmp_path, QUICK.replace("[train]", f"[train]\nshared_decoder = {shared}"))
     scans = [write_scan(tmp_path / "a.h5", 2), write_scan(tmp_path / "b.h5", 1, columns=36, seed=1)]
     out = tmp_path / "p.safetensors"
-    words = [*map(str, scans), "--out", str(out), "--config", str(quick_config(tmp_path)), "--json"]
+    words = [*map(str, scans), "--out", str(out), "--config", str(config), "--json"]
     assert train.main(words) == 0
     summary = json.loads(capsys.readouterr().out)
     prior = Prior.load(out)
-    assert prior.decoders == summary["scans"] == 3
+    assert (prior.decoders, summary["scans"]) == (decoders, 3)
     assert prior.hash == summary["hash"]
     assert prior.training["steps"] == 3
     assert [(s["name"], s["slice"]) for s in prior.provenance["scans"]] == [("a", 0), ("a", 1), ("b", 0)]

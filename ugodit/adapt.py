@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from .config import FitConfig
-from .ensemble import Starts, reconstruct
-from .fit import Step, fit
+from .ensemble import Starts, reconstruct, uncertainty
+from .fit import Question, Step, fit
 from .networks.config import NetworkConfig
 from .networks.group import GroupNet
 from .networks.unrolled import Unrolled
@@ -83,18 +83,29 @@ def _check_channels(operator: SenseOperator) -> None:
 
 
 def unadapted(operator: SenseOperator, model: Unrolled, config: FitConfig) -> Tensor:
-    """What the model makes of the scan as it is, (B, 2, H, W): seconds instead of minutes."""
+    """What the model makes of the scan as it is, (B, 2, H, W): a second or two instead of minutes."""
+    return _as_it_is(operator, model, config, reconstruct)
+
+
+def unadapted_uncertainty(operator: SenseOperator, model: Unrolled, config: FitConfig) -> Tensor:
+    """How uncertain that is, (B, 1, H, W), see `ensemble.uncertainty`; ValueError without random splits."""
+    if config.splitting == "all":
+        raise ValueError("splitting: uncertainty comes from random splits, got all")
+    return _as_it_is(operator, model, config, uncertainty)
+
+
+def _as_it_is(operator: SenseOperator, model: Unrolled, config: FitConfig, question: Question) -> Tensor:
     starts = Starts(operator, config, torch.Generator().manual_seed(config.seed))
-    if config.splitting == "random":
+    if config.splitting == "all":
+        with torch.no_grad():
+            image: Tensor = model(starts.all_lines, operator)
+        return image
 
-        def evaluate(z: Tensor) -> Tensor:
-            with torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16"):
-                return model.network(z).float()
+    def evaluate(z: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16"):
+            return model.network(z).float()
 
-        return reconstruct(starts, model, None, evaluate)
-    with torch.no_grad():
-        image: Tensor = model(starts.all_lines, operator)
-    return image
+    return question(starts, model, slice(None), evaluate)
 
 
 def adapt(operator: SenseOperator, model: Unrolled, config: FitConfig) -> Iterator[Step]:

@@ -115,3 +115,22 @@ def reconstruct(
 
 def _view(network: Callable[[Tensor], Tensor], axes: tuple[int, ...], sign: float) -> Callable[[Tensor], Tensor]:
     return lambda z: network(sign * z.flip(axes)).flip(axes) * sign
+
+
+@torch.no_grad()
+def uncertainty(
+    starts: Starts, model: Unrolled, which: slice | None = None, evaluate: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """How far reconstructions from other lines differ, (B, 1, H, W): the root of their mean squared distance from
+    their mean, over the splits of the pool.
+
+    Each leaves out a part of the lines, so this is what the choice of lines leaves open, a jackknife of sorts: neither
+    the error of the maps nor what all images get wrong alike is in it.
+    """
+    network = evaluate or (lambda z: model.network(z, which))
+    images = []
+    for member in starts.pool():
+        seen = starts.operator.with_weights(member.split.input)
+        images.append(model(member.start, seen, which, network, starts.mu))
+    together = torch.stack(images)
+    return (together - together.mean(0)).square().sum(2, keepdim=True).mean(0).sqrt()

@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from .config import FitConfig
 from .draws import Draw, FixedDraws, draw_on_host
-from .ensemble import Starts, reconstruct
+from .ensemble import Starts, reconstruct, uncertainty
 from .networks.calls import PLAIN, compiled
 from .networks.unrolled import Unrolled
 from .operators.sense import SenseOperator
@@ -27,6 +27,10 @@ from .stopping import HeldOutStopping, hold_out
 HELD_OUT_INTERVAL = 10
 """Steps between two evaluations of the held-out loss of random splits, each a forward for every split of the pool, and
 on a GPU of any, as the loop waits for the device there."""
+
+
+Question = Callable[[Starts, Unrolled, slice, Callable[[Tensor], Tensor]], Tensor]
+"""`ensemble.reconstruct` or `ensemble.uncertainty`."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ class Step:
     """Computes the current reconstructions, one (B, 2, H, W) for each operator."""
     averages: Callable[[], list[Tensor]]
     """Computes the reconstructions of the moving average (at the best held-out loss, where lines are held out)."""
+    uncertainties: Callable[[], list[Tensor]]
+    """Computes how uncertain the averages are, (B, 1, H, W) for each operator, see `ensemble.uncertainty`; ValueError
+    where all lines are fitted at every step."""
 
     @property
     def loss(self) -> float:
@@ -104,7 +111,7 @@ def fit(model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig) 
         elapsed += time.perf_counter() - began
         if iteration == config.steps and reason is None:
             reason = f"all {config.steps} steps done"
-        yield Step(iteration, elapsed, loss, held_out, reason, loop.images, loop.averages)
+        yield Step(iteration, elapsed, loss, held_out, reason, loop.images, loop.averages, loop.uncertainties)
         if reason is not None:
             return
 
@@ -299,40 +306,47 @@ class _Loop:
             judged = item.operator.with_weights(item.held_out)
             image = item.average
             if self.config.splitting == "random":
-                image = self._combined(item, item.starts, self.average_weights)
+                image = self._asked(item, item.starts, self.average_weights, reconstruct)
             losses.append((judged.data_consistency(image) / judged.energy()).mean())
         return float(torch.stack(losses).mean())
 
     @torch.no_grad()
-    def _combined(self, item: _Item, starts: Starts, parameters: dict[str, Tensor] | None) -> Tensor:
-        """From all lines that `starts` has, with the model's own weights or those given."""
+    def _asked(self, item: _Item, starts: Starts, parameters: dict[str, Tensor] | None, question: Question) -> Tensor:
+        """What the model answers for the lines that `starts` has, with its own weights or those given."""
 
         def run() -> Tensor:
-            return reconstruct(starts, self.model, item.which, self._evaluator(item))
+            return question(starts, self.model, item.which, self._evaluator(item))
 
         if parameters is None:
             return run()
         return functional_call(_Call(self.model, run), {f"model.{name}": p for name, p in parameters.items()}, ())
 
-    def _final(self, item: _Item, parameters: dict[str, Tensor] | None) -> Tensor:
-        if item.held_out is None:
-            return self._combined(item, item.starts, parameters)
-        if item.final_starts is None:
-            item.final_starts = Starts(item.operator, self.config, self.generator)
-        return self._combined(item, item.final_starts, parameters)
+    def _final(self, parameters: dict[str, Tensor] | None, question: Question) -> list[Tensor]:
+        """For every operator, from all of its measured lines."""
+        answers = []
+        for item in self.items:
+            if item.held_out is not None and item.final_starts is None:
+                item.final_starts = Starts(item.operator, self.config, self.generator)
+            answers.append(self._asked(item, item.final_starts or item.starts, parameters, question))
+        return answers
 
     def images(self) -> list[Tensor]:
         """Current reconstructions from all measured lines."""
         if self.config.splitting == "all":
             return [item.output.clone() for item in self.items]
-        return [self._final(item, None) for item in self.items]
+        return self._final(None, reconstruct)
 
     def averages(self) -> list[Tensor]:
         """Reconstructions of the moving average, at its best where lines were held out."""
         if self.config.splitting == "all":
             return [(item.best_average if self.stopping else item.average).clone() for item in self.items]
-        parameters = self.best_weights if self.stopping else self.average_weights
-        return [self._final(item, parameters) for item in self.items]
+        return self._final(self.best_weights if self.stopping else self.average_weights, reconstruct)
+
+    def uncertainties(self) -> list[Tensor]:
+        """Of the averages."""
+        if self.config.splitting == "all":
+            raise ValueError("splitting: uncertainty comes from random splits, got all")
+        return self._final(self.best_weights if self.stopping else self.average_weights, uncertainty)
 
 
 class _Call(torch.nn.Module):

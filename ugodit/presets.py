@@ -69,8 +69,8 @@ PRESETS: dict[str, Preset] = {
     "fast": Preset(
         network=NetworkConfig.unet(16, 3, activation="leaky_relu", output="residual"),
         train=dataclasses.replace(_UNROLLED, steps=100, symmetries=True, shared_decoder=True, pool=6),
-        adapt=dataclasses.replace(_UNROLLED, steps=20),
-        alone=dataclasses.replace(_UNROLLED, steps=30),
+        adapt=dataclasses.replace(_UNROLLED, steps=20, compile="off"),
+        alone=dataclasses.replace(_UNROLLED, steps=30, compile="off"),
     ),
     "balanced": Preset(
         network=NetworkConfig.unet(16, 3, activation="leaky_relu", output="residual"),

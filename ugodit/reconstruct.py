@@ -19,12 +19,13 @@ from torch import Tensor
 import ugodit
 
 from . import baselines, metrics, report
-from .adapt import WarmStart, adapt, config_for, from_prior, from_scratch, unadapted
+from .adapt import WarmStart, adapt, config_for, from_prior, from_scratch, unadapted, unadapted_uncertainty
 from .coil_chain import CoilPlan, Coils, named
 from .coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
 from .commands import Parser, run
 from .config import FitConfig
 from .errors import InputError
+from .fit import Step
 from .io.fastmri import Volume, open_volume, read_attributes, write_reconstruction
 from .operators.sense import SenseOperator
 from .options import add_running_options, add_sampling_options, chosen_slices, device, parse
@@ -44,6 +45,7 @@ class _Result:
     """What a volume's slices add up to."""
 
     images: dict[str, list[np.ndarray]] = field(default_factory=lambda: {method: [] for method in METHODS})
+    uncertainties: list[np.ndarray] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     masks: list[np.ndarray] = field(default_factory=list)
@@ -64,6 +66,11 @@ def _main(argv: Sequence[str] | None) -> int:
     if arguments.unadapted and not arguments.prior:
         raise InputError("--unadapted: needs a prior to use as it is; give one with --prior")
     prior = _checked_prior(arguments) if arguments.prior else None
+    config = config_for(prior, preset.adapt) if prior else preset.alone
+    if arguments.uncertainty and config.splitting == "all":
+        raise InputError(
+            "--uncertainty: comes from random splits of the lines, which this preset or prior does not have"
+        )
     if prior is None and not arguments.json:
         print(f"no --prior: fitting a network to each scan alone ({_alone_name(preset)})", file=sys.stderr)
     try:
@@ -99,6 +106,9 @@ def _parser() -> Parser:
         "--start", type=_warm_start, default="mean", help="the prior's decoder to start from: mean, fresh or its number"
     )
     parser.add_argument("--unadapted", action="store_true", help="use the prior as it is: seconds instead of minutes")
+    parser.add_argument(
+        "--uncertainty", action="store_true", help="also write how far images from other choices of the lines differ"
+    )
     parser.add_argument("--batch", type=int, help="slices fitted together (default: 1 on a CPU, 8 on a GPU)")
     parser.add_argument("--overwrite", action="store_true", help="do volumes again that are already done")
     add_sampling_options(parser)
@@ -216,12 +226,17 @@ def _reconstruct_together(
         images, seconds, stopped = _timed(lambda: unadapted(operator, model, config))
         if not bool((images.abs() < DIVERGED).all()):
             raise InputError(f"{label}: the prior gives no sensible image; train it again")
+        spread = unadapted_uncertainty(operator, model, config) if arguments.uncertainty else None
     else:
-        images, seconds, stopped = _fit(operator, model, config, label, arguments.json)
+        last, images, seconds = _fit(operator, model, config, label, arguments.json)
+        stopped = str(last.stopped)
+        spread = last.uncertainties()[0] if arguments.uncertainty else None
     ours = dict(zip(METHODS, (operator.initial(), baselines.cg_sense(operator), images), strict=True))
     for item, prepared in enumerate(slices):
         for method, image in ours.items():
             result.images[method].append(prepared.magnitude(image[item : item + 1]))
+        if spread is not None:
+            result.uncertainties.append(prepared.magnitude(spread[item : item + 1]))
         result.seconds.append(seconds / len(slices))
         result.stopped.append(stopped)
         assert prepared.scan.mask is not None
@@ -237,13 +252,14 @@ def _timed(compute: Any) -> tuple[Tensor, float, str]:
     return image, time.perf_counter() - began, "not adapted"
 
 
-def _fit(operator: SenseOperator, model: Any, config: FitConfig, label: str, quiet: bool) -> tuple[Tensor, float, str]:
+def _fit(operator: SenseOperator, model: Any, config: FitConfig, label: str, quiet: bool) -> tuple[Step, Tensor, float]:
+    """The last step, its images and the seconds that they took."""
     for step in follow(adapt(operator, model, config), config.steps, label, quiet=quiet):
         if step.stopped:
             image, more, _ = _timed(lambda: step.averages()[0])  # noqa: B023
             if not bool((image.abs() < DIVERGED).all()):
                 raise InputError(f"{label}: the fit diverged (loss {step.loss:g}); lower learning_rate with --config")
-            return image, step.seconds + more, step.stopped
+            return step, image, step.seconds + more
     raise AssertionError("a fit ends with a step that says why")
 
 
@@ -271,7 +287,8 @@ def _write(
         "stopped": result.stopped,
         **_coil_attributes(result.coils),
     }
-    write_reconstruction(out, images["ugodit"], mask=mask, attributes=attributes)
+    extra = {"uncertainty": np.stack(result.uncertainties)} if result.uncertainties else {}
+    write_reconstruction(out, images["ugodit"], mask=mask, attributes=attributes, extra=extra)
     targets = np.stack(result.targets) if maximum else None
     middle = len(indices) // 2
     report.comparison_picture(
@@ -324,6 +341,7 @@ def _settings(
         "fit": (config_for(prior, preset.adapt) if prior else preset.alone).to_dict(),
         "version": ugodit.__version__,
         "batch": batch,
+        "uncertainty": arguments.uncertainty,
         "coils": plan.recipe(),
         "measurements": digests,
     }

@@ -58,7 +58,8 @@ def _main(argv: Sequence[str] | None) -> int:
     operators = [prepared.operator for prepared in scans]
     model = group_model(operators, preset.network, preset.train)
     if not arguments.json:
-        print(f"training one encoder and {len(scans)} decoders on {len(scans)} scans", file=sys.stderr)
+        decoders = "one decoder" if preset.train.shared_decoder else f"{len(scans)} decoders"
+        print(f"training one encoder and {decoders} on {len(scans)} scans", file=sys.stderr)
     last = None
     for step in follow(train(model, operators, preset.train), preset.train.steps, "training", quiet=arguments.json):
         last = step
