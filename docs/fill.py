@@ -108,6 +108,33 @@ def speed() -> str:
     )
 
 
+def ablation() -> str:
+    """What each change of the recipe did to the PSNR of its cases, from the lines of results/ablation.jsonl."""
+    path = RESULTS / "ablation.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    scores: dict[tuple[str, str], dict[tuple[str, float], float]] = {}
+    for record in records:
+        if "error" not in record:
+            change = re.search(r"; (.*)\)$", record["label"])
+            row = (record["title"], change[1] if change else "")
+            scores.setdefault(row, {})[record["case"], record["acceleration"]] = record["psnr"]
+    cases = sorted({case for row in scores.values() for case in row})
+    rows = []
+    for (title, change), row in sorted(scores.items(), key=lambda item: (item[0][0], item[0][1] != "")):
+        recipe = scores.get((title, ""), {})
+        cells = []
+        for case in cases:
+            if case not in row or case not in recipe:
+                cells.append("")
+            elif change:
+                cells.append(f"{row[case] - recipe[case]:+.2f}")
+            else:
+                cells.append(f"{row[case]:.2f} dB")
+        rows.append([title, change or "**the recipe**", *cells])
+    titles = [f"{name}, {acceleration:g}x" for name, acceleration in cases]
+    return _text_table(["method", "change", *titles], rows) if rows else "Not run yet.\n"
+
+
 def demo(folder: Path) -> str:
     """The demo's table and picture; copies the picture to docs/demo.png."""
     shutil.copyfile(folder / "demo.png", ROOT / "docs" / "demo.png")
@@ -121,6 +148,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "network fields": lambda: fields(NetworkConfig),
     "presets": preset_table,
     "speed": speed,
+    "ablation": ablation,
 }
 
 

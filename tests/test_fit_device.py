@@ -11,12 +11,13 @@ from scans import line_mask, small_scan
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from ugodit import fit as fit_module
+from ugodit import loop as loop_module
 from ugodit.adapt import build_model, normalize
 from ugodit.config import FitConfig
 from ugodit.draws import FixedDraws, random_symmetries, symmetry_of
 from ugodit.errors import InputError
-from ugodit.fit import _Loop, fit
+from ugodit.fit import fit
+from ugodit.loop import Loop
 from ugodit.networks import GroupNet, NetworkConfig, calls
 from ugodit.networks.unrolled import Unrolled
 from ugodit.operators import SenseOperator
@@ -57,7 +58,7 @@ def model_for(config: FitConfig, device: torch.device | str = "cpu", channels: i
 def losses(config: FitConfig, *, fixed: bool | None = None, frozen: bool = False, device: Any = "cpu") -> list[float]:
     model = model_for(config, device)
     model.network.freeze_encoder(frozen)
-    loop = _Loop(model, scans(device), config, fixed=fixed)
+    loop = Loop(model, scans(device), config, fixed=fixed)
     return [float(loop.step(iteration)) for iteration in range(1, config.steps + 1)]
 
 
@@ -71,7 +72,7 @@ def test_fixed_memory_changes_nothing(frozen: bool) -> None:
 def test_memory_stays_where_it_is() -> None:
     model = model_for(PLAIN)
     model.network.freeze_encoder()
-    loop = _Loop(model, scans(), PLAIN, fixed=True)
+    loop = Loop(model, scans(), PLAIN, fixed=True)
     loop.step(1)
 
     def addresses() -> list[int]:
@@ -91,7 +92,7 @@ def test_memory_stays_where_it_is() -> None:
 @BOTH
 def test_the_host_draws_nothing_inside_the_loop(config: FitConfig) -> None:
     config = dataclasses.replace(config, input_noise=0.01, symmetries=True)
-    loop = _Loop(model_for(config), scans(), config, fixed=True)
+    loop = Loop(model_for(config), scans(), config, fixed=True)
     before = loop.generator.get_state(), torch.get_rng_state()
     for iteration in range(1, config.steps + 1):
         loop.step(iteration)
@@ -109,7 +110,7 @@ def test_a_seed_repeats_fixed_draws_and_another_does_not(config: FitConfig) -> N
 
 def test_fixed_draws_visit_the_pool_first_and_draw_noise_anew() -> None:
     config = dataclasses.replace(SPLIT, steps=40, input_noise=0.1)
-    item = _Loop(model_for(config), scans(), config, fixed=True).items[0]
+    item = Loop(model_for(config), scans(), config, fixed=True).items[0]
     draws = item.fixed
     assert isinstance(draws, FixedDraws)
     assert len(draws.members) == config.pool
@@ -158,7 +159,7 @@ def counter(monkeypatch: pytest.MonkeyPatch) -> Iterator[CompileCounterWithBacke
             *(torch.compile(f, backend=found, dynamic=False, fullgraph=True) for f in (calls._encode, calls._decode))
         )
 
-    monkeypatch.setattr(fit_module, "compiled", compiled)
+    monkeypatch.setattr(loop_module, "compiled", compiled)
     yield found
     torch.compiler.reset()
 
@@ -188,7 +189,7 @@ def test_one_compiled_form_serves_all_decoders_and_fits(counter: CompileCounterW
 @BOTH
 def test_a_whole_loss_has_no_graph_break(config: FitConfig) -> None:
     """Network, operator, solve and loss: the kernels are opaque nodes, and nothing else stands in the way."""
-    loop = _Loop(model_for(config), scans(), config, fixed=True)
+    loop = Loop(model_for(config), scans(), config, fixed=True)
     item = loop.items[0]
     assert item.fixed is not None
     draw = item.fixed.draw
@@ -252,7 +253,7 @@ def test_a_compiled_and_replayed_fit_is_close(config: FitConfig) -> None:
 def test_no_step_waits_for_the_device(config: FitConfig, graph: Any) -> None:
     config = dataclasses.replace(config, steps=20, compile="off", cuda_graph=graph, precision="bfloat16")
     config = dataclasses.replace(config, input_noise=0.01, symmetries=True)
-    loop = _Loop(model_for(config, "cuda"), scans("cuda"), config)
+    loop = Loop(model_for(config, "cuda"), scans("cuda"), config)
     steps = iter(range(1, 21))
     found = [loop.step(next(steps)) for _ in range(2 * WARM_UP + 2)]  # both graphs, of a step and of the next inputs
     torch.cuda.synchronize()

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from .config import FitConfig
 from .ensemble import Starts, reconstruct, uncertainty
-from .fit import Question, Step, fit
+from .fit import Step, fit
+from .loop import Question
 from .networks.config import NetworkConfig
 from .networks.group import GroupNet
 from .networks.unrolled import Unrolled
