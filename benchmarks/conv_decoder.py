@@ -24,6 +24,8 @@ class ConvDecoder(nn.Module):
     to the image's. Normalisation is by the image's own statistics (BatchNorm in training, a batch of one image).
     """
 
+    decoders = 1
+
     def __init__(self, channels: int, layers: int, out_channels: int = 2, *, seed: int = 0) -> None:
         super().__init__()
         if channels < 1 or layers < 2:

@@ -22,7 +22,7 @@ from scoring import Outcome, Picture, Problem, Stopwatch, follow
 from torch import Tensor
 
 from ugodit import baselines
-from ugodit.adapt import adapt, build_model, from_prior, from_scratch, unadapted
+from ugodit.adapt import adapt, build_model, from_prior, from_scratch, unadapted, unseen_loss
 from ugodit.config import FitConfig
 from ugodit.errors import InputError
 from ugodit.io.fastmri import center_crop
@@ -94,7 +94,7 @@ def configuration_of(name: str, settings: Settings, group: Group | None) -> Conf
         target, _, rest = path.partition(".")
         if target == name:
             _override(configuration, path, rest.split("."), value)
-    for table in {"fit", "train", "adapt"} & set(configuration):
+    for table in {"fit", "train", "adapt", "alone"} & set(configuration):
         configuration[table] = FitConfig.from_dict(configuration[table]).to_dict()
     if "network" in configuration:
         try:
@@ -288,6 +288,7 @@ def _ours(settings: Settings) -> Configuration:
         "network": preset.network.to_dict(),
         "train": train.to_dict(),
         "adapt": adaptation.to_dict(),
+        "alone": dataclasses.replace(preset.alone, seed=settings.seed).to_dict(),
         "start": settings.warm_start,
     }
 
@@ -302,13 +303,21 @@ def _with_prior(*, adapted: bool) -> Callable[[Problem, Configuration, Group | N
             start = configuration["start"]
             start = int(start) if str(start).isdigit() else start
             model, config = from_prior(operator, prior, FitConfig.from_dict(configuration["adapt"]), start)
+            # As the command does: a prior that does harm is dropped, for the recipe without one.
+            dropped = (
+                adapted and config.splitting == "random" and float(unseen_loss(operator, model, config).mean()) >= 1
+            )
+            if dropped:
+                config = FitConfig.from_dict(configuration["alone"])
+                model = from_scratch(operator, NetworkConfig.from_dict(configuration["network"]), config)
             image = None if adapted else problem.prepared.magnitude(unadapted(operator, model, config))
         if image is None:
             outcome = _followed(problem, model, config, watch)
         else:
             outcome = Outcome(image, watch.seconds, watch.cpu_seconds)
         training = {name: prior.provenance.get(name) for name in ("seconds", "cpu_seconds", "steps")}
-        outcome.more["training"] = {**training, "scans": prior.decoders, "prior": prior.hash[:16]}
+        outcome.more["prior_dropped"] = dropped
+        outcome.more["training"] = {**training, "scans": len(prior.provenance["scans"]), "prior": prior.hash[:16]}
         return outcome
 
     return run

@@ -11,6 +11,7 @@ from helpers import random_complex
 from scans import line_mask
 
 from ugodit import reconstruct, train
+from ugodit.prior import Prior
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
@@ -71,6 +72,31 @@ def test_with_a_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         with h5py.File(out / "c.h5") as file:
             assert len(file.attrs["prior_hash"]) == 64
             assert ("not adapted" in file.attrs["stopped"]) == ("--unadapted" in extra)
+
+
+def test_a_prior_that_does_harm_is_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("ab")]
+    config, path = quick_config(tmp_path), tmp_path / "p.safetensors"
+    assert train.main([str(scans[0]), "--out", str(path), "--config", str(config)]) == 0
+    prior = Prior.load(path)
+    # A last layer that adds an image of its own to every scan.
+    *_, last = (name for name in prior.decoder if name.endswith("bias"))
+    prior.decoder[last] += 1.0
+    prior.save(path)
+    status, _, log = run(capsys, scans[1], "--prior", path, "--out", tmp_path / "out", "--config", config)
+    assert status == 0, log
+    assert "dropped: fitting the scan alone" in log
+    with h5py.File(tmp_path / "out" / "b.h5") as file:
+        dropped, stopped = file["reconstruction"][()], file.attrs["stopped"]
+    assert "the prior was dropped; all 3 steps done" in stopped
+    status, _, log = run(capsys, scans[1], "--out", tmp_path / "alone", "--config", config)
+    with h5py.File(tmp_path / "alone" / "b.h5") as file:
+        np.testing.assert_array_equal(file["reconstruction"][()], dropped)
+    status, _, log = run(
+        capsys, scans[1], "--prior", path, "--unadapted", "--out", tmp_path / "raw", "--config", config
+    )
+    assert status == 0
+    assert "used as it is nevertheless" in log
 
 
 def test_uncertainty_is_a_second_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

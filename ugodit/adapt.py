@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -83,6 +83,25 @@ def _check_channels(operator: SenseOperator) -> None:
         )
 
 
+@torch.no_grad()
+def unseen_loss(operator: SenseOperator, model: Unrolled, config: FitConfig, splits: int = 3) -> Tensor:
+    """How well the model explains lines that it does not see, against its own first image: a loss ratio, (B,).
+
+    Above 1 the model does harm: what it learned does not fit this scan. Over a few of the random splits that a fit
+    would use; no truth is needed. ValueError without random splits.
+    """
+    if config.splitting == "all":
+        raise ValueError("splitting: unseen lines come from random splits, got all")
+    starts = Starts(operator, dataclasses.replace(config, pool=splits), torch.Generator().manual_seed(config.seed))
+    before = after = torch.zeros(operator.shape[0], device=operator.device)
+    for member in starts.pool():
+        unseen = operator.with_weights(member.split.loss)
+        image = model(member.start, operator.with_weights(member.split.input), None, _network(model, config), starts.mu)
+        before = before + unseen.data_consistency(member.start)
+        after = after + unseen.data_consistency(image)
+    return after / before
+
+
 def unadapted(operator: SenseOperator, model: Unrolled, config: FitConfig) -> Tensor:
     """What the model makes of the scan as it is, (B, 2, H, W): a second or two instead of minutes."""
     return _as_it_is(operator, model, config, reconstruct)
@@ -102,11 +121,15 @@ def _as_it_is(operator: SenseOperator, model: Unrolled, config: FitConfig, quest
             image: Tensor = model(starts.all_lines, operator)
         return image
 
+    return question(starts, model, slice(None), _network(model, config))
+
+
+def _network(model: Unrolled, config: FitConfig) -> Callable[[Tensor], Tensor]:
     def evaluate(z: Tensor) -> Tensor:
         with torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16"):
             return model.network(z).float()
 
-    return question(starts, model, slice(None), evaluate)
+    return evaluate
 
 
 def adapt(operator: SenseOperator, model: Unrolled, config: FitConfig) -> Iterator[Step]:

@@ -19,7 +19,7 @@ from torch import Tensor
 import ugodit
 
 from . import baselines, metrics, report
-from .adapt import WarmStart, adapt, config_for, from_prior, from_scratch, unadapted, unadapted_uncertainty
+from .adapt import WarmStart, adapt, config_for, from_prior, from_scratch, unadapted, unadapted_uncertainty, unseen_loss
 from .coil_chain import CoilPlan, Coils, named
 from .coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
 from .commands import Parser, run
@@ -27,6 +27,7 @@ from .config import FitConfig
 from .errors import InputError
 from .fit import Step
 from .io.fastmri import Volume, open_volume, read_attributes, write_reconstruction
+from .networks.unrolled import Unrolled
 from .operators.sense import SenseOperator
 from .options import add_running_options, add_sampling_options, chosen_slices, device, parse
 from .preparation import Prepared, check_splits, prepare, undersampled
@@ -217,11 +218,15 @@ def _reconstruct_together(
     result: _Result,
 ) -> None:
     operator = SenseOperator.stack([prepared.operator for prepared in slices])
+    dropped = ""
     if prior is None:
         config = preset.alone
         model = from_scratch(operator, preset.network, config)
     else:
         model, config = from_prior(operator, prior, preset.adapt, arguments.start)
+        if config.splitting == "random" and _does_harm(operator, model, config, label, arguments.unadapted):
+            dropped = "the prior was dropped; "
+            model, config = from_scratch(operator, preset.network, preset.alone), preset.alone
     if arguments.unadapted and prior is not None:
         images, seconds, stopped = _timed(lambda: unadapted(operator, model, config))
         if not bool((images.abs() < DIVERGED).all()):
@@ -229,7 +234,7 @@ def _reconstruct_together(
         spread = unadapted_uncertainty(operator, model, config) if arguments.uncertainty else None
     else:
         last, images, seconds = _fit(operator, model, config, label, arguments.json)
-        stopped = str(last.stopped)
+        stopped = f"{dropped}{last.stopped}"
         spread = last.uncertainties()[0] if arguments.uncertainty else None
     ours = dict(zip(METHODS, (operator.initial(), baselines.cg_sense(operator), images), strict=True))
     for item, prepared in enumerate(slices):
@@ -244,6 +249,20 @@ def _reconstruct_together(
         result.coils.append(prepared.coils)
         if prepared.scan.target is not None:
             result.targets.append(prepared.scan.target.numpy())
+
+
+def _does_harm(operator: SenseOperator, model: Unrolled, config: FitConfig, label: str, unadapted: bool) -> bool:
+    """Whether the prior is to be dropped; says so, or that it ought to be where it is wanted as it is."""
+    ratio = float(unseen_loss(operator, model, config).mean())
+    if ratio < 1:
+        return False
+    decision = "used as it is nevertheless" if unadapted else "dropped: fitting the scan alone"
+    print(
+        f"{label}: the prior explains lines that it does not see {100 * (ratio - 1):.1f} % worse than the first image "
+        f"does; {decision}",
+        file=sys.stderr,
+    )
+    return not unadapted
 
 
 def _timed(compute: Any) -> tuple[Tensor, float, str]:
