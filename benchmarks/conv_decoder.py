@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ugodit.networks.calls import PLAIN, Calls
+
 SMALLEST = 8
 """Pixels of the shorter side of the fixed input, at most (8 x 4 in the paper, for 640 x 368)."""
 
@@ -52,15 +54,15 @@ class ConvDecoder(nn.Module):
     def _count(channels: int, layers: int) -> int:
         return layers * (9 * channels**2 + 3 * channels) + 2 * channels + 2
 
-    def encode(self, z: Tensor) -> list[Tensor]:
-        """The fixed input for images of z's size, one for each item."""
+    def encode(self, z: Tensor, calls: Calls = PLAIN) -> list[Tensor]:
+        """The fixed input for images of z's size, one for each item. It is never compiled, whatever `calls` is."""
         smallest = self.sizes(z.shape[-2:])[0]
         if self._fixed is None or self._fixed.shape[-2:] != smallest:
             generator = torch.Generator().manual_seed(self.seed)
             self._fixed = torch.randn((1, self.channels, *smallest), generator=generator).to(z.device)
         return [self._fixed.expand(len(z), -1, -1, -1)]
 
-    def decode(self, features: Sequence[Tensor], z: Tensor, which: slice | None = None) -> Tensor:
+    def decode(self, features: Sequence[Tensor], z: Tensor, which: slice | None = None, calls: Calls = PLAIN) -> Tensor:
         """The images (B, 2, H, W), the size of z. There is one decoder: `which` is for the loop's sake."""
         x = features[0]
         sizes = self.sizes(z.shape[-2:])
@@ -69,7 +71,7 @@ class ConvDecoder(nn.Module):
         image: Tensor = self.head(x).to(z.dtype)
         return image
 
-    def forward(self, z: Tensor, which: slice | None = None) -> Tensor:
+    def forward(self, z: Tensor, which: slice | None = None, calls: Calls = PLAIN) -> Tensor:
         """decode(encode(z), z)."""
         return self.decode(self.encode(z), z, which)
 
