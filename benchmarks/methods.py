@@ -22,7 +22,7 @@ from scoring import Outcome, Picture, Problem, Stopwatch, follow
 from torch import Tensor
 
 from ugodit import baselines
-from ugodit.adapt import adapt, build_model, from_prior, from_scratch, unadapted, unseen_loss
+from ugodit.adapt import FITS, adapt, build_model, from_prior, from_scratch, unadapted, unseen_loss
 from ugodit.config import FitConfig
 from ugodit.errors import InputError
 from ugodit.io.fastmri import center_crop
@@ -303,11 +303,9 @@ def _with_prior(*, adapted: bool) -> Callable[[Problem, Configuration, Group | N
             start = configuration["start"]
             start = int(start) if str(start).isdigit() else start
             model, config = from_prior(operator, prior, FitConfig.from_dict(configuration["adapt"]), start)
-            # As the command does: a prior that does harm is dropped, for the recipe without one.
-            dropped = (
-                adapted and config.splitting == "random" and float(unseen_loss(operator, model, config).mean()) >= 1
-            )
-            if dropped:
+            # As the command does: a prior that does not fit is dropped, for the recipe without one.
+            left = float(unseen_loss(operator, model, config).mean()) if config.splitting == "random" else 0.0
+            if adapted and left >= FITS:
                 config = FitConfig.from_dict(configuration["alone"])
                 model = from_scratch(operator, NetworkConfig.from_dict(configuration["network"]), config)
             image = None if adapted else problem.prepared.magnitude(unadapted(operator, model, config))
@@ -316,7 +314,7 @@ def _with_prior(*, adapted: bool) -> Callable[[Problem, Configuration, Group | N
         else:
             outcome = Outcome(image, watch.seconds, watch.cpu_seconds)
         training = {name: prior.provenance.get(name) for name in ("seconds", "cpu_seconds", "steps")}
-        outcome.more["prior_dropped"] = dropped
+        outcome.more |= {"unseen_loss": round(left, 4), "prior_dropped": adapted and left >= FITS}
         outcome.more["training"] = {**training, "scans": len(prior.provenance["scans"]), "prior": prior.hash[:16]}
         return outcome
 

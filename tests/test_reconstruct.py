@@ -74,7 +74,7 @@ def test_with_a_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
             assert ("not adapted" in file.attrs["stopped"]) == ("--unadapted" in extra)
 
 
-def test_a_prior_that_does_harm_is_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_prior_that_does_not_fit_is_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("ab")]
     config, path = quick_config(tmp_path), tmp_path / "p.safetensors"
     assert train.main([str(scans[0]), "--out", str(path), "--config", str(config)]) == 0

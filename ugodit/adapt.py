@@ -20,6 +20,11 @@ from .operators.sense import SenseOperator
 from .presets import MODEL_FIELDS
 from .prior import Prior
 
+FITS = 0.85
+"""A prior whose `unseen_loss` is at least this is dropped: it has next to nothing to say about the scan, and a frozen
+encoder that does not fit costs more than a fit from scratch. Priors of other anatomy that helped were below, those that
+cost more than 0.2 dB above (docs/ablation.md)."""
+
 WarmStart = int | Literal["mean", "fresh"]
 
 
@@ -87,8 +92,8 @@ def _check_channels(operator: SenseOperator) -> None:
 def unseen_loss(operator: SenseOperator, model: Unrolled, config: FitConfig, splits: int = 3) -> Tensor:
     """How well the model explains lines that it does not see, against its own first image: a loss ratio, (B,).
 
-    Above 1 the model does harm: what it learned does not fit this scan. Over a few of the random splits that a fit
-    would use; no truth is needed. ValueError without random splits.
+    1 is no better than the first image, see FITS. Over a few of the random splits that a fit would use; no truth is
+    needed. ValueError without random splits.
     """
     if config.splitting == "all":
         raise ValueError("splitting: unseen lines come from random splits, got all")

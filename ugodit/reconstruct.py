@@ -19,7 +19,17 @@ from torch import Tensor
 import ugodit
 
 from . import baselines, metrics, report
-from .adapt import WarmStart, adapt, config_for, from_prior, from_scratch, unadapted, unadapted_uncertainty, unseen_loss
+from .adapt import (
+    FITS,
+    WarmStart,
+    adapt,
+    config_for,
+    from_prior,
+    from_scratch,
+    unadapted,
+    unadapted_uncertainty,
+    unseen_loss,
+)
 from .coil_chain import CoilPlan, Coils, named
 from .coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
 from .commands import Parser, run
@@ -224,7 +234,7 @@ def _reconstruct_together(
         model = from_scratch(operator, preset.network, config)
     else:
         model, config = from_prior(operator, prior, preset.adapt, arguments.start)
-        if config.splitting == "random" and _does_harm(operator, model, config, label, arguments.unadapted):
+        if config.splitting == "random" and _does_not_fit(operator, model, config, label, arguments.unadapted):
             dropped = "the prior was dropped; "
             model, config = from_scratch(operator, preset.network, preset.alone), preset.alone
     if arguments.unadapted and prior is not None:
@@ -251,15 +261,15 @@ def _reconstruct_together(
             result.targets.append(prepared.scan.target.numpy())
 
 
-def _does_harm(operator: SenseOperator, model: Unrolled, config: FitConfig, label: str, unadapted: bool) -> bool:
+def _does_not_fit(operator: SenseOperator, model: Unrolled, config: FitConfig, label: str, unadapted: bool) -> bool:
     """Whether the prior is to be dropped; says so, or that it ought to be where it is wanted as it is."""
-    ratio = float(unseen_loss(operator, model, config).mean())
-    if ratio < 1:
+    left = float(unseen_loss(operator, model, config).mean())
+    if left < FITS:
         return False
     decision = "used as it is nevertheless" if unadapted else "dropped: fitting the scan alone"
     print(
-        f"{label}: the prior explains lines that it does not see {100 * (ratio - 1):.1f} % worse than the first image "
-        f"does; {decision}",
+        f"{label}: the prior does not fit this scan: of unseen lines it leaves {100 * left:.0f} % of what the first "
+        f"image leaves, more than {100 * FITS:.0f} %; {decision}",
         file=sys.stderr,
     )
     return not unadapted
