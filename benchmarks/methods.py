@@ -18,11 +18,20 @@ import numpy as np
 import torch
 from conv_decoder import ConvDecoder
 from priors import trained
-from scoring import Outcome, Picture, Problem, Stopwatch, follow
+from scoring import Outcome, Picture, Problem, Stopwatch, follow, judged_uncertainty
 from torch import Tensor
 
 from ugodit import baselines
-from ugodit.adapt import FITS, adapt, build_model, from_prior, from_scratch, unadapted, unseen_loss
+from ugodit.adapt import (
+    FITS,
+    adapt,
+    build_model,
+    from_prior,
+    from_scratch,
+    unadapted,
+    unadapted_uncertainty,
+    unseen_loss,
+)
 from ugodit.config import FitConfig
 from ugodit.errors import InputError
 from ugodit.io.fastmri import center_crop
@@ -314,6 +323,9 @@ def _with_prior(*, adapted: bool) -> Callable[[Problem, Configuration, Group | N
         else:
             outcome = Outcome(image, watch.seconds, watch.cpu_seconds)
         training = {name: prior.provenance.get(name) for name in ("seconds", "cpu_seconds", "steps")}
+        if not adapted and config.splitting == "random":
+            spread = problem.prepared.magnitude(unadapted_uncertainty(operator, model, config))
+            outcome.more["uncertainty"] = judged_uncertainty(problem.target, outcome.image, spread)
         outcome.more |= {"unseen_loss": round(left, 4), "prior_dropped": adapted and left >= FITS}
         outcome.more["training"] = {**training, "scans": len(prior.provenance["scans"]), "prior": prior.hash[:16]}
         return outcome

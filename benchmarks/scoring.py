@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from cases import Slice
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from ugodit import metrics
@@ -48,6 +50,20 @@ class Problem:
             "ssim": metrics.ssim(self.target, image, self.tested.maximum),
             "nmse": metrics.nmse(self.target, image),
         }
+
+
+def judged_uncertainty(target: Picture, image: Picture, uncertainty: Picture) -> dict[str, float]:
+    """How well `uncertainty` tells the error |image - target| where there is signal (above 2 % of the maximum).
+
+    `error_over_uncertainty`: ratio of their root mean squares, 1 for a calibrated one. `rank_correlation`: Spearman's,
+    of both smoothed over a few pixels (Gaussian, sigma 2), since a single pixel's error is a random draw.
+    """
+    inside = target > 0.02 * target.max()
+    error = np.abs(image - target)
+    ratio = np.sqrt(np.square(error[inside]).mean() / np.square(uncertainty[inside]).mean())
+    smooth_error, smooth_uncertainty = gaussian_filter(error, 2), gaussian_filter(uncertainty, 2)
+    correlation = spearmanr(smooth_error[inside], smooth_uncertainty[inside]).statistic
+    return {"error_over_uncertainty": round(float(ratio), 3), "rank_correlation": round(float(correlation), 3)}
 
 
 @dataclass
