@@ -31,7 +31,21 @@ from ugodit.report import markdown_table
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 COMMANDS = ("simulate", "train", "reconstruct", "evaluate")
-FIT_FIELDS = ("steps", "learning_rate", "splitting", "unrolls", "next_input", "autoencoding", "symmetries", "held_out")
+FIT_FIELDS = (
+    "steps",
+    "learning_rate",
+    "schedule",
+    "start",
+    "splitting",
+    "pool",
+    "unrolls",
+    "next_input",
+    "loss",
+    "autoencoding",
+    "symmetries",
+    "shared_decoder",
+    "precision",
+)
 
 
 def options(command: str) -> str:

@@ -1,11 +1,13 @@
 """The command as its users call it: files in, files out, and one line for what is wrong."""
 
 import json
+import math
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import torch
 from command_files import QUICK, quick_config, write_scan
 from helpers import random_complex
 from scans import line_mask
@@ -58,7 +60,9 @@ def test_reconstruction_is_in_the_units_of_the_scan(tmp_path: Path, capsys: pyte
     assert errors[1] == pytest.approx(errors[0], rel=1e-3)
 
 
-def test_with_a_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_a_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Three steps of training fit no scan: kept all the same, so that it is the adaptation that runs.
+    monkeypatch.setattr(reconstruct, "FITS", math.inf)
     scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("abc")]
     config = quick_config(tmp_path, QUICK.replace("[train]", "[train]\nshared_decoder = false"))
     prior = tmp_path / "p.safetensors"
@@ -71,35 +75,86 @@ def test_with_a_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         assert status == 0, log
         with h5py.File(out / "c.h5") as file:
             assert len(file.attrs["prior_hash"]) == 64
+            assert not file.attrs["prior_dropped"].any()
             assert ("not adapted" in file.attrs["stopped"]) == ("--unadapted" in extra)
+
+
+def spoiled_prior(folder: Path, config: Path, scan: Path) -> Path:
+    """A prior whose last layer adds an image of its own to every scan."""
+    path = folder / "p.safetensors"
+    assert train.main([str(scan), "--out", str(path), "--config", str(config)]) == 0
+    prior = Prior.load(path)
+    *_, last = (name for name in prior.decoder if name.endswith("bias"))
+    prior.decoder[last] += 1.0
+    prior.save(path)
+    return path
 
 
 def test_a_prior_that_does_not_fit_is_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("ab")]
-    config, path = quick_config(tmp_path), tmp_path / "p.safetensors"
-    assert train.main([str(scans[0]), "--out", str(path), "--config", str(config)]) == 0
-    prior = Prior.load(path)
-    # A last layer that adds an image of its own to every scan.
-    *_, last = (name for name in prior.decoder if name.endswith("bias"))
-    prior.decoder[last] += 1.0
-    prior.save(path)
+    config = quick_config(tmp_path)
+    path = spoiled_prior(tmp_path, config, scans[0])
     status, _, log = run(capsys, scans[1], "--prior", path, "--out", tmp_path / "out", "--config", config)
     assert status == 0, log
     assert "dropped: fitting the scan alone" in log
     with h5py.File(tmp_path / "out" / "b.h5") as file:
-        dropped, stopped = file["reconstruction"][()], file.attrs["stopped"]
-    assert "the prior was dropped; all 3 steps done" in stopped
+        dropped = file["reconstruction"][()]
+        assert "the prior was dropped; all 3 steps done" in file.attrs["stopped"]
+        assert file.attrs["prior_dropped"].all()
     status, _, log = run(capsys, scans[1], "--out", tmp_path / "alone", "--config", config)
     with h5py.File(tmp_path / "alone" / "b.h5") as file:
         np.testing.assert_array_equal(file["reconstruction"][()], dropped)
+    # What it is fitted by instead is a part of the settings.
+    longer = quick_config(tmp_path, QUICK.replace("[alone]\nsteps = 3", "[alone]\nsteps = 4"))
+    status, _, log = run(capsys, scans[1], "--prior", path, "--out", tmp_path / "out", "--config", longer)
+    assert "already done" not in log
     status, _, log = run(
         capsys, scans[1], "--prior", path, "--unadapted", "--out", tmp_path / "raw", "--config", config
     )
     assert status == 0
     assert "used as it is nevertheless" in log
+    status, _, log = run(
+        capsys, scans[1], "--prior", path, "--start", "fresh", "--out", tmp_path / "f", "--config", config
+    )
+    assert "dropped" not in log
 
 
-def test_uncertainty_is_a_second_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_the_slices_that_a_prior_does_not_fit_go_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = write_scan(tmp_path / "a.h5", 3)
+    config, path = quick_config(tmp_path), tmp_path / "p.safetensors"
+    assert train.main([str(scan), "--out", str(path), "--config", str(config)]) == 0
+    monkeypatch.setattr(reconstruct, "unseen_loss", lambda *_: torch.tensor([0.1, 2.0, 0.1]))
+    words = (scan, "--prior", path, "--out", tmp_path / "together", "--config", config, "--batch", 3)
+    status, _, log = run(capsys, *words)
+    assert (status, "does not fit 1 of 3" in log) == (0, True)
+    with h5py.File(tmp_path / "together" / "a.h5") as file:
+        assert file.attrs["prior_dropped"].tolist() == [False, True, False]
+        together = file["reconstruction"][()]
+    monkeypatch.setattr(reconstruct, "unseen_loss", lambda *_: torch.tensor([2.0]))
+    run(capsys, scan, "--prior", path, "--out", tmp_path / "one", "--config", config, "--slices", "1:2")
+    with h5py.File(tmp_path / "one" / "a.h5") as file:
+        np.testing.assert_allclose(together[1], file["reconstruction"][0], rtol=1e-3, atol=1e-6)
+
+
+def test_uncertainty_needs_splits_in_every_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = write_scan(tmp_path / "a.h5", 1)
+    config, path = quick_config(tmp_path), tmp_path / "p.safetensors"
+    assert train.main([str(scan), "--out", str(path), "--config", str(config)]) == 0
+    one = quick_config(tmp_path, QUICK + "pool = 1\n")
+    for words in (["--preset", "paper"], ["--config", one], ["--prior", path, "--preset", "paper"]):
+        out = tmp_path / "out"
+        status, _, log = run(capsys, scan, "--out", out, "--uncertainty", *words)
+        assert status == 2
+        assert log.splitlines()[-1].count("--uncertainty: comes from two random splits") == 1
+        assert not out.exists()
+
+
+def test_uncertainty_is_a_second_dataset(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconstruct, "FITS", math.inf)
     scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("ab")]
     config, prior = quick_config(tmp_path), tmp_path / "p.safetensors"
     assert train.main([str(scans[0]), "--out", str(prior), "--config", str(config)]) == 0
@@ -114,10 +169,11 @@ def test_uncertainty_is_a_second_dataset(tmp_path: Path, capsys: pytest.CaptureF
         assert spread.dtype == np.float32
         # In the image's units, not 0, and smaller than the image where there is one.
         assert 0 < np.median(spread) < np.median(image)
-    status, _, log = run(capsys, scans[1], "--out", tmp_path / "p", "--preset", "paper", "--uncertainty")
-    assert status == 2
-    assert log.splitlines()[-1].count("--uncertainty: comes from random splits") == 1
-    assert not (tmp_path / "p").exists()
+    other = write_scan(tmp_path / "c.h5", 1, seed=1, unit=1e-6)
+    assert run(capsys, other, "--out", tmp_path / "small", "--config", config, "--uncertainty")[0] == 0
+    with h5py.File(tmp_path / "small" / "c.h5") as small, h5py.File(tmp_path / "out0" / "b.h5") as large:
+        ratio = np.median(small["uncertainty"]) / np.median(large["uncertainty"])
+    assert ratio == pytest.approx(1e-6, rel=1e-3)
 
 
 def test_a_file_with_a_mask_is_taken_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,14 +16,17 @@ from .loop import Question
 from .networks.config import NetworkConfig
 from .networks.group import GroupNet
 from .networks.unrolled import Unrolled
+from .noise_level import noise_variance
 from .operators.sense import SenseOperator
 from .presets import MODEL_FIELDS
 from .prior import Prior
 
-FITS = 0.85
-"""A prior whose `unseen_loss` is at least this is dropped: it has next to nothing to say about the scan, and a frozen
-encoder that does not fit costs more than a fit from scratch. Priors of other anatomy that helped were below, those that
-cost more than 0.2 dB above (docs/ablation.md)."""
+FITS = 0.8
+"""A prior whose `unseen_loss` is at least this is dropped: it has little to say about the scan, and a frozen encoder
+that does not fit costs more than a fit from scratch (docs/ablation.md)."""
+
+NOISE_AT_MOST = 0.9
+"""Of what the first image leaves of unseen lines: the most that is taken for noise."""
 
 WarmStart = int | Literal["mean", "fresh"]
 
@@ -92,19 +95,30 @@ def _check_channels(operator: SenseOperator) -> None:
 def unseen_loss(operator: SenseOperator, model: Unrolled, config: FitConfig, splits: int = 3) -> Tensor:
     """How well the model explains lines that it does not see, against its own first image: a loss ratio, (B,).
 
-    1 is no better than the first image, see FITS. Over a few of the random splits that a fit would use; no truth is
-    needed. ValueError without random splits.
+    1 is no better than the first image, see FITS. The noise of the unseen lines, which nothing explains, is left out
+    where it can be told (`noise_level.py`). Over a few of the random splits that a fit would use; no truth is needed.
+    ValueError without random splits.
     """
     if config.splitting == "all":
         raise ValueError("splitting: unseen lines come from random splits, got all")
     starts = Starts(operator, dataclasses.replace(config, pool=splits), torch.Generator().manual_seed(config.seed))
-    before = after = torch.zeros(operator.shape[0], device=operator.device)
+    variance = noise_variance(operator).nan_to_num(0.0)
+    before = after = noise = torch.zeros(operator.shape[0], device=operator.device)
     for member in starts.pool():
         unseen = operator.with_weights(member.split.loss)
         image = model(member.start, operator.with_weights(member.split.input), None, _network(model, config), starts.mu)
         before = before + unseen.data_consistency(member.start)
         after = after + unseen.data_consistency(image)
-    return after / before
+        noise = noise + variance * _samples(unseen)
+    # The variance is an estimate: it may come out above all that there is.
+    noise = torch.minimum(noise, NOISE_AT_MOST * before)
+    return (after - noise) / (before - noise)
+
+
+def _samples(operator: SenseOperator) -> Tensor:
+    """Measured numbers of each item, (B,) or (1,)."""
+    rows = operator.shape[2] if operator.weights.ndim == 2 else 1
+    return (operator.weights > 0).flatten(1).sum(1) * rows * operator.coils
 
 
 def unadapted(operator: SenseOperator, model: Unrolled, config: FitConfig) -> Tensor:
@@ -123,7 +137,7 @@ def _as_it_is(operator: SenseOperator, model: Unrolled, config: FitConfig, quest
     starts = Starts(operator, config, torch.Generator().manual_seed(config.seed))
     if config.splitting == "all":
         with torch.no_grad():
-            image: Tensor = model(starts.all_lines, operator)
+            image: Tensor = model(starts.all_lines, operator, None, _network(model, config), starts.mu)
         return image
 
     return question(starts, model, slice(None), _network(model, config))

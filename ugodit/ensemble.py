@@ -51,8 +51,9 @@ class Starts:
         """`fitted`: the lines that may be used, where some are held out; all of the operator's by default."""
         self.operator = operator if fitted is None else operator.with_weights(fitted)
         self.config, self.generator = config, generator
+        # From all lines, held-out ones too: the same weight while a model is fitted and when its image is made.
+        self.mu = _solve_weight(operator, config)
         self.core = acs_core(self.operator.weights)
-        self.mu = self._solve_weight()
         self.weight: Tensor | None = None
         if config.start == "sparse":
             self.weight = choose_weight(self.operator, max(config.start_iterations // 2, 1), generator)
@@ -72,14 +73,6 @@ class Starts:
             return adjoint
         return operator.solve(adjoint, torch.zeros_like(adjoint), 0.0, config.start_iterations)[0]
 
-    def _solve_weight(self) -> Tensor | None:
-        """(B,), or None where the model's own serves; see FitConfig.proposal_variance."""
-        config = self.config
-        if not config.proposal_variance:
-            return None
-        mu = noise_variance(self.operator) / config.proposal_variance
-        return torch.where(mu.isnan(), config.mu, mu.clamp(*MU_RANGE))
-
     def member(self) -> Member:
         """A random split: a new one until the pool is full, then one of the pool."""
         if len(self.members) < self.config.pool:
@@ -97,6 +90,14 @@ class Starts:
         member = Member(split, self.first_image(self.operator.with_weights(split.input)))
         self.members.append(member)
         return member
+
+
+def _solve_weight(operator: SenseOperator, config: FitConfig) -> Tensor | None:
+    """(B,), or None where the model's own serves; see FitConfig.proposal_variance."""
+    if not config.proposal_variance:
+        return None
+    mu = noise_variance(operator) / config.proposal_variance
+    return torch.where(mu.isnan(), config.mu, mu.clamp(*MU_RANGE))
 
 
 @torch.no_grad()

@@ -38,7 +38,8 @@ class Step:
     """Computes the reconstructions of the moving average (at the best held-out loss, where lines are held out)."""
     uncertainties: Callable[[], list[Tensor]]
     """Computes how uncertain the averages are, (B, 1, H, W) for each operator, see `ensemble.uncertainty`; ValueError
-    where all lines are fitted at every step."""
+    where all lines are fitted at every step. Before step `pool` it draws the rest of the pool, and later steps draw
+    otherwise than they would have."""
 
     @property
     def loss(self) -> float:

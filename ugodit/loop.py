@@ -19,7 +19,7 @@ from .splitting import acs_core, split_all
 from .stopping import HeldOutStopping, hold_out
 
 HELD_OUT_INTERVAL = 10
-"""Steps between two evaluations of the held-out loss of random splits, each a forward for every split of the pool, and
+"""Steps between two evaluations of the held-out loss of random splits, each several calls of the network, and
 on a GPU of any, as the loop waits for the device there."""
 
 
@@ -263,7 +263,8 @@ class Loop:
         answers = []
         for item in self.items:
             if item.held_out is not None and item.final_starts is None:
-                item.final_starts = Starts(item.operator, self.config, self.generator)
+                # Whoever looks at an image in mid-fit does not change what the fit draws next.
+                item.final_starts = Starts(item.operator, self.config, torch.Generator().manual_seed(self.config.seed))
             answers.append(self._asked(item, item.final_starts or item.starts, parameters, question))
         return answers
 

@@ -16,9 +16,10 @@ def noise_variance(operator: SenseOperator, iterations: int = 10) -> Tensor:
     """E|n|^2 of a sample of each item, (B,), from the least-squares residual of all coils; NaN where it cannot be told.
 
     C coils measure more samples than there are pixels (B, C x measured > pixels in the maps' support); what is left of
-    them by the image that explains them best is noise, with errors of the maps, which act like noise. `iterations`
-    conjugate-gradient steps find that image to a few per cent of the residual. Where there is no surplus (one coil,
-    high accelerations) there is nothing to read.
+    them by the image that explains them best is noise, with errors of the maps, which act like noise: at 8x, with maps
+    from few lines, they are most of it. Where there is no surplus (one coil, high accelerations) there is nothing to
+    read. `iterations` conjugate-gradient steps towards that image: ten leave the variance 5 % too high at 4x, and by up
+    to a half at 8x.
     """
     adjoint = operator.initial()
     image, _ = operator.solve(adjoint, torch.zeros_like(adjoint), 1e-6, iterations)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import sys
 import time
@@ -37,7 +38,6 @@ from .config import FitConfig
 from .errors import InputError
 from .fit import Step
 from .io.fastmri import Volume, open_volume, read_attributes, write_reconstruction
-from .networks.unrolled import Unrolled
 from .operators.sense import SenseOperator
 from .options import add_running_options, add_sampling_options, chosen_slices, device, parse
 from .preparation import Prepared, check_splits, prepare, undersampled
@@ -59,6 +59,7 @@ class _Result:
     uncertainties: list[np.ndarray] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    dropped: list[bool] = field(default_factory=list)
     masks: list[np.ndarray] = field(default_factory=list)
     targets: list[np.ndarray] = field(default_factory=list)
     coils: list[Coils] = field(default_factory=list)
@@ -76,12 +77,13 @@ def _main(argv: Sequence[str] | None) -> int:
         raise InputError(f"--batch: expected 1 or more, got {arguments.batch}")
     if arguments.unadapted and not arguments.prior:
         raise InputError("--unadapted: needs a prior to use as it is; give one with --prior")
-    prior = _checked_prior(arguments) if arguments.prior else None
-    config = config_for(prior, preset.adapt) if prior else preset.alone
-    if arguments.uncertainty and config.splitting == "all":
-        raise InputError(
-            "--uncertainty: comes from random splits of the lines, which this preset or prior does not have"
-        )
+    prior = _checked_prior(arguments, preset) if arguments.prior else None
+    for config in _recipes(arguments, preset, prior) if arguments.uncertainty else ():
+        if config.splitting == "all" or config.pool < 2:
+            raise InputError(
+                "--uncertainty: comes from two random splits of the lines or more, which this preset, configuration or "
+                "prior does not have"
+            )
     if prior is None and not arguments.json:
         print(f"no --prior: fitting a network to each scan alone ({_alone_name(preset)})", file=sys.stderr)
     try:
@@ -128,7 +130,7 @@ def _parser() -> Parser:
     return parser
 
 
-def _checked_prior(arguments: argparse.Namespace) -> Prior:
+def _checked_prior(arguments: argparse.Namespace, preset: Preset) -> Prior:
     prior = Prior.load(arguments.prior)
     channels = (prior.network.in_channels, prior.network.out_channels)
     if channels != (2, 2):
@@ -139,7 +141,26 @@ def _checked_prior(arguments: argparse.Namespace) -> Prior:
         config_for(prior, FitConfig())
     except InputError as error:
         raise InputError(f"--prior: {arguments.prior}: training configuration: {error}") from error
+    try:
+        config_for(prior, preset.adapt)
+    except InputError as error:
+        raise InputError(f"--prior: {arguments.prior}: its options do not go with [adapt]: {error}") from error
     return prior
+
+
+def _may_drop(arguments: argparse.Namespace, preset: Preset, prior: Prior) -> bool:
+    """Whether the prior is tried on each scan first. A fresh decoder has nothing to be tried for."""
+    return config_for(prior, preset.adapt).splitting == "random" and arguments.start != "fresh"
+
+
+def _recipes(arguments: argparse.Namespace, preset: Preset, prior: Prior | None) -> list[FitConfig]:
+    """All that some scan may be fitted by."""
+    if prior is None:
+        return [preset.alone]
+    adapted = config_for(prior, preset.adapt)
+    if arguments.unadapted:
+        return [dataclasses.replace(adapted, held_out=0.0)]
+    return [adapted, preset.alone] if _may_drop(arguments, preset, prior) else [adapted]
 
 
 def _warm_start(text: str) -> WarmStart:
@@ -174,11 +195,9 @@ def _reconstruct(
     def prepared(index: int, on_maps: Callable[[Tensor], None] | None = None) -> Prepared:
         return prepare(volume, index, arguments, where, arguments.out / "maps", plan, on_maps)
 
-    config = config_for(prior, preset.adapt) if prior else preset.alone
-    if arguments.unadapted:
-        config = dataclasses.replace(config, held_out=0.0)
     maps: list[Tensor] = []
-    digests, slices = _check(volume, indices, config, batch, lambda i: prepared(i, maps.append if maps_path else None))
+    recipes = _recipes(arguments, preset, prior)
+    digests, slices = _check(volume, indices, recipes, batch, lambda i: prepared(i, maps.append if maps_path else None))
     # fastMRI's definition: the maximum of the whole volume, also where only some slices were asked for.
     maximum = volume.target_maximum() if slices[0].scan.target is not None else None
     if maps_path:
@@ -194,7 +213,7 @@ def _reconstruct(
 
 
 def _check(
-    volume: Volume, indices: range, config: FitConfig, batch: int, prepared: Callable[[int], Prepared]
+    volume: Volume, indices: range, recipes: list[FitConfig], batch: int, prepared: Callable[[int], Prepared]
 ) -> tuple[list[str], list[Prepared]]:
     """Whatever is wrong with any slice is found before the first is fitted: the slices' digests, and the first batch.
 
@@ -205,7 +224,8 @@ def _check(
     for index in indices:
         checked = prepared(index)
         with named(f"{volume.path}: slice {index}"):
-            check_splits(checked, config)
+            for config in recipes:
+                check_splits(checked, config)
         digests.append(checked.scan.digest())
         if len(first) < batch:
             first.append(checked)
@@ -227,16 +247,42 @@ def _reconstruct_together(
     label: str,
     result: _Result,
 ) -> None:
+    """Slices of one batch. Those that the prior does not fit are fitted without it."""
+    if prior is None or not _may_drop(arguments, preset, prior):
+        return _reconstruct_alike(slices, arguments, preset, prior, label, result)
     operator = SenseOperator.stack([prepared.operator for prepared in slices])
-    dropped = ""
+    left = unseen_loss(operator, *from_prior(operator, prior, preset.adapt, arguments.start)).tolist()
+    for fits, group in itertools.groupby(zip(slices, left, strict=True), key=lambda pair: pair[1] < FITS):
+        alike = [prepared for prepared, _ in group]
+        dropped = not fits and not arguments.unadapted
+        if not fits:
+            decision = "dropped: fitting the scan alone" if dropped else "used as it is nevertheless"
+            print(
+                f"{label}: the prior does not fit {len(alike)} of {len(slices)}: of unseen lines it leaves "
+                f"{100 * max(left):.0f} % of what the first image leaves, more than {100 * FITS:.0f} %; {decision}",
+                file=sys.stderr,
+            )
+        _reconstruct_alike(alike, arguments, preset, None if dropped else prior, label, result, dropped=dropped)
+    return None
+
+
+def _reconstruct_alike(
+    slices: list[Prepared],
+    arguments: argparse.Namespace,
+    preset: Preset,
+    prior: Prior | None,
+    label: str,
+    result: _Result,
+    *,
+    dropped: bool = False,
+) -> None:
+    """Slices that go by one recipe, together."""
+    operator = SenseOperator.stack([prepared.operator for prepared in slices])
     if prior is None:
         config = preset.alone
         model = from_scratch(operator, preset.network, config)
     else:
         model, config = from_prior(operator, prior, preset.adapt, arguments.start)
-        if config.splitting == "random" and _does_not_fit(operator, model, config, label, arguments.unadapted):
-            dropped = "the prior was dropped; "
-            model, config = from_scratch(operator, preset.network, preset.alone), preset.alone
     if arguments.unadapted and prior is not None:
         images, seconds, stopped = _timed(lambda: unadapted(operator, model, config))
         if not bool((images.abs() < DIVERGED).all()):
@@ -244,7 +290,7 @@ def _reconstruct_together(
         spread = unadapted_uncertainty(operator, model, config) if arguments.uncertainty else None
     else:
         last, images, seconds = _fit(operator, model, config, label, arguments.json)
-        stopped = f"{dropped}{last.stopped}"
+        stopped = f"{'the prior was dropped; ' if dropped else ''}{last.stopped}"
         spread = last.uncertainties()[0] if arguments.uncertainty else None
     ours = dict(zip(METHODS, (operator.initial(), baselines.cg_sense(operator), images), strict=True))
     for item, prepared in enumerate(slices):
@@ -254,25 +300,12 @@ def _reconstruct_together(
             result.uncertainties.append(prepared.magnitude(spread[item : item + 1]))
         result.seconds.append(seconds / len(slices))
         result.stopped.append(stopped)
+        result.dropped.append(dropped)
         assert prepared.scan.mask is not None
         result.masks.append(prepared.scan.mask.numpy())
         result.coils.append(prepared.coils)
         if prepared.scan.target is not None:
             result.targets.append(prepared.scan.target.numpy())
-
-
-def _does_not_fit(operator: SenseOperator, model: Unrolled, config: FitConfig, label: str, unadapted: bool) -> bool:
-    """Whether the prior is to be dropped; says so, or that it ought to be where it is wanted as it is."""
-    left = float(unseen_loss(operator, model, config).mean())
-    if left < FITS:
-        return False
-    decision = "used as it is nevertheless" if unadapted else "dropped: fitting the scan alone"
-    print(
-        f"{label}: the prior does not fit this scan: of unseen lines it leaves {100 * left:.0f} % of what the first "
-        f"image leaves, more than {100 * FITS:.0f} %; {decision}",
-        file=sys.stderr,
-    )
-    return not unadapted
 
 
 def _timed(compute: Any) -> tuple[Tensor, float, str]:
@@ -310,6 +343,7 @@ def _write(
         "seed": json.loads(settings)["seed"],
         "version": ugodit.__version__,
         "prior_hash": prior.hash if prior else None,
+        "prior_dropped": np.asarray(result.dropped) if prior else None,
         "method": "ugodit",
         "slices": np.asarray(list(indices)),
         "seconds_per_slice": np.asarray(result.seconds),
@@ -378,6 +412,9 @@ def _settings(
         settings["network"] = preset.network.to_dict()
     else:
         settings |= {"start": arguments.start, "unadapted": arguments.unadapted}
+        if _may_drop(arguments, preset, prior):
+            alone = {"fit": preset.alone.to_dict(), "network": preset.network.to_dict()}
+            settings["without the prior where it does not fit"] = {"limit": FITS, **alone}
     if volume.mask is None:
         settings["mask"] = {
             "kind": arguments.mask,

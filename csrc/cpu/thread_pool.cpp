@@ -148,14 +148,14 @@ struct Scratch {
 }  // namespace
 
 void parallel_for(int count, int threads, void (*task)(void*, int), void* context) {
-    if (threads > count) threads = count;
     Work work(count, task, context);
-    if (threads <= 1) {
+    if (threads <= 1 || count <= 1) {
         work.take_indices();
     } else if (start_team() != nullptr && !forked) {
         const auto member = [](void* data) { static_cast<Work*>(data)->take_indices(); };
+        // As many as torch asks for, even where there is less to do: a smaller team would end the surplus threads.
         start_team()(member, &work, static_cast<unsigned>(threads), 0);
-    } else if (!pool()->run(work, threads)) {
+    } else if (!pool()->run(work, threads < count ? threads : count)) {
         work.take_indices();
     }
     work.rethrow();
