@@ -156,7 +156,8 @@ def provenance(
 ) -> dict[str, Any]:
     """Where a prior comes from, as values that JSON knows, with this package's and torch's version and the time (UTC).
 
-    scans: name and hash of each; where there are several decoders, in their order. acceleration: lines of the field of view a line measured.
+    scans: name and hash of each; where there are several decoders, in their order. acceleration: lines of the field of
+    view a line measured.
     scale: the convention by which measurements were scaled. more: anything else worth knowing.
     """
     try:
