@@ -312,9 +312,10 @@ def _with_prior(*, adapted: bool) -> Callable[[Problem, Configuration, Group | N
             start = configuration["start"]
             start = int(start) if str(start).isdigit() else start
             model, config = from_prior(operator, prior, FitConfig.from_dict(configuration["adapt"]), start)
+            random = config.splitting == "random"
+            left = float(unseen_loss(operator, model, config).mean()) if adapted and random else 0.0
             # As the command does: a prior that does not fit is dropped, for the recipe without one.
-            left = float(unseen_loss(operator, model, config).mean()) if config.splitting == "random" else 0.0
-            if adapted and left >= FITS:
+            if left >= FITS:
                 config = FitConfig.from_dict(configuration["alone"])
                 model = from_scratch(operator, NetworkConfig.from_dict(configuration["network"]), config)
             image = None if adapted else problem.prepared.magnitude(unadapted(operator, model, config))
@@ -323,7 +324,9 @@ def _with_prior(*, adapted: bool) -> Callable[[Problem, Configuration, Group | N
         else:
             outcome = Outcome(image, watch.seconds, watch.cpu_seconds)
         training = {name: prior.provenance.get(name) for name in ("seconds", "cpu_seconds", "steps")}
-        if not adapted and config.splitting == "random":
+        if not adapted and random:
+            # For the record only: a prior that is used as it is needs none of this.
+            left = float(unseen_loss(operator, model, config).mean())
             spread = problem.prepared.magnitude(unadapted_uncertainty(operator, model, config))
             outcome.more["uncertainty"] = judged_uncertainty(problem.target, outcome.image, spread)
         outcome.more |= {"unseen_loss": round(left, 4), "prior_dropped": adapted and left >= FITS}
