@@ -67,10 +67,12 @@ def read(paths: Iterable[Path]) -> list[Record]:
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
-    """The last record of each key, in the order in which the keys first came."""
+    """The youngest record of each key, whatever file it is in, in the order in which the keys first came."""
     found: dict[tuple[Any, ...], Record] = {}
     for record in records:
-        found[key_of(record)] = record
+        key = key_of(record)
+        if key not in found or record.get("date", "") >= found[key].get("date", ""):
+            found[key] = record
     return list(found.values())
 
 

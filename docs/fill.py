@@ -123,8 +123,8 @@ def speed() -> str:
 
 
 def ablation() -> str:
-    """What each change of the recipe did to the PSNR of its cases, from the lines of results/ablation.jsonl."""
-    path = RESULTS / "ablation.jsonl"
+    """What each change of the recipe did to the PSNR of its cases, from the lines of results/tuning/ablation.jsonl."""
+    path = RESULTS / "tuning" / "ablation.jsonl"
     records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     scores: dict[tuple[str, str], dict[tuple[str, float], float]] = {}
     for record in records:
