@@ -54,7 +54,7 @@ def case_picture(records: Sequence[Record], cache: Path, folder: Path) -> Path |
     """The montage of one case (records of one slice, acceleration and seed); None where no image is cached."""
     panels: dict[str, Picture] = {}
     notes: dict[str, str] = {}
-    by_method = {record["method"]: record for record in records}
+    by_method = {record["method"]: record for record in reversed(records)}  # the first, where there are variants
     for method in MONTAGE:
         record = by_method.get(method)
         if record is None or not image_path(cache, record).exists():

@@ -21,7 +21,7 @@ from .operators.sense import SenseOperator
 from .presets import MODEL_FIELDS
 from .prior import Prior
 
-FITS = 0.8
+FITS = 0.75
 """A prior whose `unseen_loss` is at least this is dropped: it has little to say about the scan, and a frozen encoder
 that does not fit costs more than a fit from scratch (docs/ablation.md)."""
 
