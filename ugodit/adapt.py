@@ -16,7 +16,7 @@ from .loop import Question
 from .networks.config import NetworkConfig
 from .networks.group import GroupNet
 from .networks.unrolled import Unrolled
-from .noise_level import noise_variance
+from .noise_level import measured_samples, noise_variance
 from .operators.sense import SenseOperator
 from .presets import MODEL_FIELDS
 from .prior import Prior
@@ -109,16 +109,10 @@ def unseen_loss(operator: SenseOperator, model: Unrolled, config: FitConfig, spl
         image = model(member.start, operator.with_weights(member.split.input), None, _network(model, config), starts.mu)
         before = before + unseen.data_consistency(member.start)
         after = after + unseen.data_consistency(image)
-        noise = noise + variance * _samples(unseen)
+        noise = noise + variance * measured_samples(unseen)
     # The variance is an estimate: it may come out above all that there is.
     noise = torch.minimum(noise, NOISE_AT_MOST * before)
     return (after - noise) / (before - noise)
-
-
-def _samples(operator: SenseOperator) -> Tensor:
-    """Measured numbers of each item, (B,) or (1,)."""
-    rows = operator.shape[2] if operator.weights.ndim == 2 else 1
-    return (operator.weights > 0).flatten(1).sum(1) * rows * operator.coils
 
 
 def unadapted(operator: SenseOperator, model: Unrolled, config: FitConfig) -> Tensor:

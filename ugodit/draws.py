@@ -16,7 +16,7 @@ from torch import Tensor
 from .config import FitConfig
 from .ensemble import Starts
 from .splitting import Split
-from .symmetry import random_symmetry
+from .symmetry import multiply_phase, random_symmetry
 
 Map = Callable[[Tensor], Tensor]
 
@@ -101,13 +101,15 @@ def symmetry_of(numbers: Tensor) -> tuple[Map, Map]:
     """`symmetry.random_symmetry` with its choices in a tensor of four numbers, which are read when a map is called."""
     cosine, sine, across, down = numbers
 
-    def rotate(image: Tensor, sine: Tensor) -> Tensor:
-        real, imaginary = image[:, 0], image[:, 1]
-        return torch.stack((cosine * real - sine * imaginary, sine * real + cosine * imaginary), dim=1)
-
     def mirror(image: Tensor) -> Tensor:
         for axis, wanted in ((-1, across), (-2, down)):
             image = torch.where(wanted > 0, image.flip(axis), image)
         return image
 
-    return lambda image: mirror(rotate(image, sine)), lambda image: rotate(mirror(image), -sine)
+    def turn(image: Tensor) -> Tensor:
+        return mirror(multiply_phase(image, cosine, sine))
+
+    def turn_back(image: Tensor) -> Tensor:
+        return multiply_phase(mirror(image), cosine, -sine)
+
+    return turn, turn_back

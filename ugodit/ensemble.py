@@ -128,10 +128,9 @@ def uncertainty(
     Each leaves out a part of the lines, so this is what the choice of lines leaves open, a jackknife of sorts: neither
     the error of the maps nor what all images get wrong alike is in it.
     """
-    network = evaluate or (lambda z: model.network(z, which))
     images = []
     for member in starts.pool():
         seen = starts.operator.with_weights(member.split.input)
-        images.append(model(member.start, seen, which, network, starts.mu))
+        images.append(model(member.start, seen, which, evaluate, starts.mu))
     together = torch.stack(images)
     return (together - together.mean(0)).square().sum(2, keepdim=True).mean(0).sqrt()

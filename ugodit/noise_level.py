@@ -23,9 +23,14 @@ def noise_variance(operator: SenseOperator, iterations: int = 10) -> Tensor:
     """
     adjoint = operator.initial()
     image, _ = operator.solve(adjoint, torch.zeros_like(adjoint), 1e-6, iterations)
-    columns_or_pixels = (operator.weights > 0).flatten(1).sum(1)
-    rows = operator.shape[2] if operator.weights.ndim == 2 else 1
-    samples = (columns_or_pixels * rows * operator.coils).expand(operator.shape[0])
+    samples = measured_samples(operator)
     pixels = operator.support.flatten(1).sum(1)
     variance = operator.data_consistency(image) / (samples - pixels)
     return torch.where(samples > (1 + SPARE) * pixels, variance, torch.nan)
+
+
+def measured_samples(operator: SenseOperator) -> Tensor:
+    """How many complex numbers were measured of each item, all coils together, (B,)."""
+    lines_or_points = (operator.weights > 0).flatten(1).sum(1)
+    rows = operator.shape[2] if operator.weights.ndim == 2 else 1
+    return (lines_or_points * rows * operator.coils).expand(operator.shape[0])

@@ -28,6 +28,10 @@ def random_symmetry(generator: torch.Generator) -> tuple[Callable[[Tensor], Tens
 
 def rotate_phase(image: Tensor, angle: float) -> Tensor:
     """(B, 2, H, W) multiplied by exp(i angle)."""
-    cosine, sine = math.cos(angle), math.sin(angle)
+    return multiply_phase(image, math.cos(angle), math.sin(angle))
+
+
+def multiply_phase(image: Tensor, cosine: float | Tensor, sine: float | Tensor) -> Tensor:
+    """(B, 2, H, W) multiplied by cosine + i sine."""
     real, imaginary = image[:, 0], image[:, 1]
     return torch.stack((cosine * real - sine * imaginary, sine * real + cosine * imaginary), dim=1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ugodit.kernels import _checks
+from ugodit.kernels._conjugate_gradients import conjugate_gradients
 
 
 def _axes(both: bool) -> tuple[int, ...]:
@@ -100,31 +101,11 @@ def sense_solve(
     iterations: int,
     tolerance: float,
 ) -> tuple[Tensor, Tensor]:
-    """Conjugate gradients with one system an item, or a row where weights are (B, W). Never waits for the device: an
-    item that has stopped goes on with steps of zero."""
+    """Conjugate gradients with one system an item, or a row where weights are (B, W)."""
     operator = _Operator(_checks.image("rhs", rhs), maps, weights, coils)
-    system = (1, 2, 3) if operator.both else (1, 3)
-
-    def dot(a: Tensor, b: Tensor) -> Tensor:
-        return (a * b).sum(dim=system, keepdim=True)
 
     def normal(x: Tensor) -> Tensor:
         return operator.adjoint(operator.forward(x)) + mu[:, None, None, None] * x
 
-    solution = start.clone(memory_format=torch.contiguous_format)  # never the caller's memory
-    residual = rhs - normal(start)
-    direction = residual
-    energy = dot(residual, residual)
-    target = tolerance**2 * dot(rhs, rhs)
-    active = torch.ones_like(energy, dtype=torch.bool)
-    for _ in range(iterations):
-        applied = normal(direction)
-        curvature = dot(direction, applied)
-        active = active & (energy > target) & (curvature > 0)
-        step = torch.where(active, energy / torch.where(active, curvature, 1.0), 0.0)
-        solution = solution + step * direction
-        residual = residual - step * applied
-        renewed = torch.where(active, dot(residual, residual), energy)
-        direction = residual + renewed / torch.where(active, energy, 1.0) * direction
-        energy = renewed
-    return solution.contiguous(), energy.sum(dim=(1, 2, 3)).sqrt()
+    system = (1, 2, 3) if operator.both else (1, 3)
+    return conjugate_gradients(normal, rhs, start, system, iterations, tolerance)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from .. import kernels
+from ..kernels._conjugate_gradients import conjugate_gradients
 
 
 def pack_maps(maps: Tensor, masked_along: str = "width") -> Tensor:
@@ -94,7 +95,7 @@ class _Solve(torch.autograd.Function):
         iterations: int,
         tolerance: float,
     ) -> tuple[Tensor, Tensor]:
-        solution, norm = _conjugate_gradients(rhs, start, maps, weights, mu, coils, iterations, tolerance)
+        solution, norm = _solve(rhs, start, maps, weights, mu, coils, iterations, tolerance)
         ctx.save_for_backward(maps, weights, mu, solution)
         ctx.settings = coils, iterations, tolerance
         ctx.mark_non_differentiable(norm)
@@ -104,12 +105,12 @@ class _Solve(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         maps, weights, mu, solution = ctx.saved_tensors
         start = torch.zeros_like(solution)
-        solved = _conjugate_gradients(gradients[0], start, maps, weights, mu, *ctx.settings)[0]
+        solved = _solve(gradients[0], start, maps, weights, mu, *ctx.settings)[0]
         of_mu = -(solved * solution).sum((1, 2, 3)) if ctx.needs_input_grad[4] else None
         return solved, None, None, None, of_mu, None, None, None
 
 
-def _conjugate_gradients(
+def _solve(
     rhs: Tensor,
     start: Tensor,
     maps: Tensor,
@@ -120,31 +121,11 @@ def _conjugate_gradients(
     tolerance: float,
 ) -> tuple[Tensor, Tensor]:
     """As the kernels do it: with weights (B, W) each image row is a system of its own, with (B, H, W) each item is."""
-    system = (1, 3) if weights.ndim == 2 else (1, 2, 3)
-
-    def dot(a: Tensor, b: Tensor) -> Tensor:
-        return (a * b).sum(system, keepdim=True)
 
     def normal(x: Tensor) -> Tensor:
         return sense_residual(x, maps, None, weights, coils)[1] + mu[:, None, None, None] * x
 
-    solution = start
-    residual = rhs - normal(start)
-    direction = residual
-    energy = dot(residual, residual)
-    target = tolerance**2 * dot(rhs, rhs)
-    for _ in range(iterations):
-        applied = normal(direction)
-        curvature = dot(direction, applied)
-        active = (energy > target) & (curvature > 0)
-        step = torch.where(active, energy / torch.where(active, curvature, 1), 0)
-        solution = solution + step * direction
-        residual = residual - step * applied
-        renewed = torch.where(active, dot(residual, residual), energy)
-        growth = torch.where(active, renewed / torch.where(active, energy, 1), 0)
-        direction = torch.where(active, residual + growth * direction, direction)
-        energy = renewed
-    return solution, energy.sum((1, 2, 3)).sqrt()
+    return conjugate_gradients(normal, rhs, start, (1, 3) if weights.ndim == 2 else (1, 2, 3), iterations, tolerance)
 
 
 def _items(image: Tensor) -> Tensor:
