@@ -14,9 +14,7 @@ for photographs). The first losses of both have to agree before anything is time
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import platform
 import statistics
 import sys
@@ -32,14 +30,17 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import gpu_script  # noqa: E402
+
 from ugodit.adapt import build_model, normalize  # noqa: E402
 from ugodit.config import FitConfig  # noqa: E402
 from ugodit.fit import fit  # noqa: E402
-from ugodit.kernels import _cuda_ops, reference  # noqa: E402
+from ugodit.kernels import reference  # noqa: E402
 from ugodit.networks import GroupNet, NetworkConfig, reference_unet  # noqa: E402
 from ugodit.networks.unrolled import Unrolled  # noqa: E402
 from ugodit.operators import SenseOperator  # noqa: E402
 
+RESULTS = "adaptation_gpu.json"
 SIZE = (15, 320, 368)
 SMALL = (3, 24, 40)
 # Two orders of summation in float32, which Adam's first steps, of equal size whatever the gradient, enlarge.
@@ -185,19 +186,10 @@ def measure(size: tuple[int, int, int], network: NetworkConfig, device: torch.de
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--small", action="store_true", help="a small size; nothing is written unless --out is given")
+    parser = gpu_script.parser(__doc__, RESULTS)
     parser.add_argument("--count", type=int, default=20, help="steps in each of five timed runs (default: 20)")
-    parser.add_argument("--out", type=Path, help="default: benchmarks/results/adaptation_gpu.json")
     options = parser.parse_args(argv)
-    device = torch.device(options.device)
-    name = platform.processor() or platform.machine()
-    if device.type == "cuda":
-        if not torch.cuda.is_available() or _cuda_ops.extension() is None:
-            raise SystemExit("needs a GPU and ugodit._cuda: build with -DUGODIT_CUDA=on")
-        device = torch.device("cuda", torch.cuda.current_device())
-        name = torch.cuda.get_device_name(device)
+    device, name = gpu_script.chosen_device(options.device)
     network = NetworkConfig.unet(4, 1) if options.small else reference_unet()
     result: Row = {
         "date": date.today().isoformat(),
@@ -210,15 +202,7 @@ def main(argv: list[str] | None = None) -> int:
     for row in result["steps"]:
         faster = f"{row['times faster']:6.1f} x" if "times faster" in row else ""
         print(f"{row['way']:52}N = {row['inner steps']:2}{row['ms a step and slice']:10.3f} ms{faster}")
-    out: Path | None = options.out
-    if out is None and not options.small and device.type == "cuda":
-        out = ROOT / "benchmarks/results/adaptation_gpu.json"
-    if out is None:
-        print("nothing written")
-        return 0
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"{name}: {result['times_faster']:.1f} times faster; written to {out}")
+    print(f"{name}: {result['times_faster']:.1f} times faster; {gpu_script.write(result, options, device, RESULTS)}")
     return 0
 
 

@@ -9,10 +9,7 @@ CPU's where they are well determined. `kernels` is the CPU's part of the time: t
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import statistics
 import sys
 import time
@@ -26,10 +23,13 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import gpu_script  # noqa: E402
+
 from ugodit.calibration.espirit import _operators, estimate_maps_and_eigenvalues  # noqa: E402
 from ugodit.calibration.region import calibration_data  # noqa: E402
-from ugodit.kernels import _cuda_ops, reference  # noqa: E402
+from ugodit.kernels import reference  # noqa: E402
 
+RESULTS = "calibration_gpu.json"
 SIZE = (36, 15, 640, 368)
 SMALL = (3, 4, 32, 40)
 LINES = 24
@@ -83,18 +83,9 @@ def worst_difference(kspace: Tensor, maps: Tensor, lines: int) -> float:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--small", action="store_true", help="a small size; nothing is written unless --out is given")
-    parser.add_argument("--out", type=Path, help="default: benchmarks/results/calibration_gpu.json")
+    parser = gpu_script.parser(__doc__, RESULTS)
     options = parser.parse_args(argv)
-    device = torch.device(options.device)
-    name = platform.processor() or platform.machine()
-    if device.type == "cuda":
-        if not torch.cuda.is_available() or _cuda_ops.extension() is None:
-            raise SystemExit("needs a GPU and ugodit._cuda: build with -DUGODIT_CUDA=on")
-        device = torch.device("cuda", torch.cuda.current_device())
-        name = torch.cuda.get_device_name(device)
+    device, name = gpu_script.chosen_device(options.device)
     size = SMALL if options.small else SIZE
     kspace = volume(size, device)
     maps, _ = estimate_maps_and_eigenvalues(kspace, LINES)
@@ -116,15 +107,7 @@ def main(argv: list[str] | None = None) -> int:
         "difference_from_cpu": difference,
     }
     print(f"{name}: {' x '.join(map(str, size))} in {whole:.3f} s, {kernels:.3f} s of them for the kernels on the CPU")
-    out: Path | None = options.out
-    if out is None and not options.small and device.type == "cuda":
-        out = ROOT / "benchmarks/results/calibration_gpu.json"
-    if out is None:
-        print("nothing written")
-        return 0
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"written to {out}")
+    print(gpu_script.write(result, options, device, RESULTS))
     return 0
 
 
