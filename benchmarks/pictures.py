@@ -37,6 +37,10 @@ CURVES = {
 SHOWN_DB = 18.0
 """Of the curves, down from the best."""
 LEVELS = {"cg_sense_best": ":", "l1_wavelet": "--", "tv": "-."}
+DRAWN = {*CURVES, *LEVELS, "group_unadapted"}
+
+Scan = tuple[str, int]
+"""A case and the seed of its mask."""
 
 
 def image_path(cache: Path, record: Record) -> Path:
@@ -133,6 +137,7 @@ def curves_picture(path: Path, tables: Mapping[str, Sequence[Record]]) -> bool:
     """Write PSNR against seconds, a panel for each title in `tables`; False where no record has a curve.
 
     A method's line is the mean over the runs, point by point, of seconds and of PSNR; what is not iterative is a level.
+    All means in a panel are over the same scans.
     """
     tables = {
         title: records
@@ -145,8 +150,10 @@ def curves_picture(path: Path, tables: Mapping[str, Sequence[Record]]) -> bool:
     FigureCanvasAgg(figure)
     handles: dict[str, Artist] = {}
     for axis, (title, records) in zip(figure.subplots(1, len(tables), squeeze=False)[0], tables.items(), strict=True):
-        handles |= _draw_curves(axis, records)
-        axis.set(xscale="log", xlabel="seconds", ylabel="PSNR, dB (mean over scans)", title=title)
+        shared = on_the_same_scans([run for run in records if run["method"] in DRAWN])
+        handles |= _draw_curves(axis, shared)
+        count = len({_scan(run) for run in shared})
+        axis.set(xscale="log", xlabel="seconds", ylabel="PSNR, dB (mean over scans)", title=f"{title}, scans: {count}")
         low, high = axis.get_ylim()
         axis.set_ylim(max(low, high - SHOWN_DB), high)  # the first steps of an un-trained network say little
         axis.grid(alpha=0.25)
@@ -157,6 +164,21 @@ def curves_picture(path: Path, tables: Mapping[str, Sequence[Record]]) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, buffer.getvalue())
     return True
+
+
+def on_the_same_scans(records: Sequence[Record]) -> list[Record]:
+    """The records of the scans that every label has; while there is none, without the label that has fewest."""
+    scans: dict[str, set[Scan]] = {}
+    for run in records:
+        scans.setdefault(run["label"], set()).add(_scan(run))
+    while scans and not set.intersection(*scans.values()):
+        del scans[min(scans, key=lambda label: len(scans[label]))]
+    common = set.intersection(*scans.values()) if scans else set()
+    return [run for run in records if run["label"] in scans and _scan(run) in common]
+
+
+def _scan(run: Record) -> Scan:
+    return run["case"], run["seed"]
 
 
 def _draw_curves(axis: Axes, records: Sequence[Record]) -> dict[str, Artist]:

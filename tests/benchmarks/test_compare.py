@@ -4,7 +4,7 @@ import compare
 import numpy as np
 import pytest
 from other_results import to_markdown
-from pictures import LARGEST, mean_curve, montage
+from pictures import LARGEST, mean_curve, montage, on_the_same_scans
 from quality_tables import every_slice_table, margins_table, reach_lines, rows_of, scores_table
 from records import append, commit, digest, done, key_of, latest, read
 
@@ -184,6 +184,20 @@ def test_the_latest_of_a_key_counts_and_failures_are_not_done(tmp_path):
 def test_a_digest_does_not_depend_on_the_order_of_names():
     assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})
     assert commit() == "unknown" or len(commit().rstrip("+")) == 12
+
+
+def test_curves_are_means_over_the_same_scans():
+    many = [record("alone", case, 40.0, label="ours") for case in "abc"]
+    few = [record("group_adapted", case, 30.0, label="prior") for case in "ab"]
+    assert [(run["label"], run["case"]) for run in on_the_same_scans(many + few)] == [
+        ("ours", "a"),
+        ("ours", "b"),
+        ("prior", "a"),
+        ("prior", "b"),
+    ]
+    elsewhere = [record("dip", "d", 20.0, label="DIP")]
+    assert {run["label"] for run in on_the_same_scans(many + few + elsewhere)} == {"ours", "prior"}
+    assert on_the_same_scans([]) == []
 
 
 def test_curves_are_averaged_point_by_point():
