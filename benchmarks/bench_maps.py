@@ -67,8 +67,8 @@ MAPS: dict[str, Callable[[Scan, int], Tensor]] = {
 
 
 def cg(operator: SenseOperator) -> Tensor:
-    """CG-SENSE: 30 iterations, Tikhonov weight 0.01."""
-    return cg_sense(operator)
+    """CG-SENSE: 30 iterations, Tikhonov weight 0.01; its coil images' magnitude, as the commands report it."""
+    return cg_sense(operator) * operator.sensitivity
 
 
 def recipe(operator: SenseOperator) -> Tensor:

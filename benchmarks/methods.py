@@ -150,7 +150,7 @@ def _cg_sense(problem: Problem, configuration: Configuration, group: Group | Non
     for count in counts:
         with Stopwatch() as watch:
             solved = baselines.cg_sense(problem.prepared.operator, iterations=count, mu=configuration["mu"])
-            image = problem.prepared.magnitude(solved)
+            image = problem.prepared.magnitude(solved, of_coils=True)
         outcomes.append((problem.psnr(image), Outcome(image, watch.seconds, watch.cpu_seconds, more={"steps": count})))
     best = max(outcomes, key=lambda scored: scored[0])[1]
     best.curve = [[round(outcome.seconds, 4), round(psnr, 3)] for psnr, outcome in outcomes]

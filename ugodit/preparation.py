@@ -41,9 +41,14 @@ class Prepared:
     intensity: Tensor | None = None
     """(H, W): the magnitudes of whitened or compressed coils times this are those of the scan's own; None for 1."""
 
-    def magnitude(self, image: Tensor) -> np.ndarray:
-        """float32 (rows, columns): the reported part of |image|, for an image (1, 2, H, W), in the scan's units."""
-        magnitude = (image * self.operator.support).square().sum(1)[0].sqrt() * self.scale
+    def magnitude(self, image: Tensor, *, of_coils: bool = False) -> np.ndarray:
+        """float32 (rows, columns): the reported part of |image|, for an image (1, 2, H, W), in the scan's units.
+
+        of_coils: of the coil images S x, their root sum of squares. That differs where soft maps fade out, and is the
+        better picture of an image x that nothing but its data shaped: there it holds little but noise.
+        """
+        weight = self.operator.sensitivity if of_coils else self.operator.support
+        magnitude = (image * weight).square().sum(1)[0].sqrt() * self.scale
         if self.intensity is not None:
             magnitude = magnitude * self.intensity
         return center_crop(magnitude, self.scan.crop).cpu().numpy()

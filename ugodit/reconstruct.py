@@ -295,7 +295,8 @@ def _reconstruct_alike(
     ours = dict(zip(METHODS, (operator.initial(), baselines.cg_sense(operator), images), strict=True))
     for item, prepared in enumerate(slices):
         for method, image in ours.items():
-            result.images[method].append(prepared.magnitude(image[item : item + 1]))
+            of_coils = method == "CG-SENSE"
+            result.images[method].append(prepared.magnitude(image[item : item + 1], of_coils=of_coils))
         if spread is not None:
             result.uncertainties.append(prepared.magnitude(spread[item : item + 1]))
         result.seconds.append(seconds / len(slices))

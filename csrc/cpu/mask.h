@@ -9,7 +9,7 @@ inline __attribute__((always_inline)) int last_radix(const fft::Plan& plan) {
     return plan.stages[plan.stage_count - 1].radix;
 }
 
-// Entries of Mask::counts and Mask::pairs for a plan.
+// Entries of Mask::counts, Mask::uniform and Mask::pairs for a plan.
 inline __attribute__((always_inline)) int mask_counts(const fft::Plan& plan) {
     return plan.n / last_radix(plan);
 }
@@ -20,12 +20,16 @@ inline __attribute__((always_inline)) int mask_pairs(const fft::Plan& plan) {
 // weight(k): the weight of centred frequency k.
 template <class Weight>
 inline __attribute__((always_inline)) Mask fill_mask(const fft::Plan& plan, const Weight& weight, float* weights,
-                                                     int* counts, int* pairs) {
+                                                     float* uniform, int* counts, int* pairs) {
     const int radix = last_radix(plan), half = (radix - 1) / 2;
     const bool dense = plan.stages[plan.stage_count - 1].roots >= 0;
     for (int position = 0; position < plan.n; ++position) weights[position] = weight(plan.output[position]);
     for (int block = 0; block < plan.n / radix; ++block) {
         const float* here = weights + block * radix;
+        uniform[block] = here[0];
+        for (int k = 1; k < radix; ++k) {
+            if (here[k] != here[0]) uniform[block] = 0.0f;
+        }
         int count = 0;
         if (dense) {
             for (int k = 1; k <= half; ++k) {
@@ -36,7 +40,7 @@ inline __attribute__((always_inline)) Mask fill_mask(const fft::Plan& plan, cons
         }
         counts[block] = count;
     }
-    return {weights, counts, pairs};
+    return {weights, uniform, counts, pairs};
 }
 
 }  // namespace ugodit

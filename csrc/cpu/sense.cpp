@@ -43,18 +43,20 @@ const SenseKernels& kernels_for(Variant variant) {
 
 // The tables of one Mask per item.
 struct Masks {
-    std::vector<float> weights;
+    std::vector<float> weights, uniform;
     std::vector<int> counts, pairs;
     std::vector<Mask> masks;
 
     template <class Weight>
     Masks(const fft::Plan& plan, int items, const Weight& weight)
         : weights(static_cast<std::size_t>(items) * plan.n),
+          uniform(static_cast<std::size_t>(items) * mask_counts(plan)),
           counts(static_cast<std::size_t>(items) * mask_counts(plan)),
           pairs(static_cast<std::size_t>(items) * mask_pairs(plan)) {
         for (int item = 0; item < items; ++item) {
             masks.push_back(fill_mask(
                 plan, [&](int k) { return weight(item, k); }, weights.data() + static_cast<std::size_t>(item) * plan.n,
+                uniform.data() + static_cast<std::size_t>(item) * mask_counts(plan),
                 counts.data() + static_cast<std::size_t>(item) * mask_counts(plan),
                 pairs.data() + static_cast<std::size_t>(item) * mask_pairs(plan)));
         }

@@ -43,7 +43,8 @@ void plane_columns(const SenseCall& call, int chunk) {
     float* line = thread_memory(call);
     float* scratch = line + static_cast<std::size_t>(plan.n) * kPlaneColumns * kValue;
     float* table = scratch + pass_scratch_floats(plan);
-    int* counts = reinterpret_cast<int*>(table + plan.n);
+    float* uniform = table + plan.n;
+    int* counts = reinterpret_cast<int*>(uniform + plan.n);
     int* pairs = counts + plan.n;
     // Neighbouring columns together: whole cache lines, and one walk through the pages of the plane.
     if (call.mode != Mode::kAdjoint) {
@@ -58,8 +59,8 @@ void plane_columns(const SenseCall& call, int chunk) {
     for (int c = 0; c < columns; ++c) {
         const int position = first + c;
         const float* weights = call.weights + call.plane_item * call.weights_stride + call.plan->output[position];
-        const Mask mask =
-            fill_mask(plan, [&](int k) { return weights[static_cast<std::size_t>(k) * width]; }, table, counts, pairs);
+        const auto weight = [&](int k) { return weights[static_cast<std::size_t>(k) * width]; };
+        const Mask mask = fill_mask(plan, weight, table, uniform, counts, pairs);
         const std::size_t block = call.plane_block / kParts;
         const std::size_t packed = (block * width + position) * plan.n * 2 * kLanes + lane_offset(call);
         const float* kspace =

@@ -10,8 +10,8 @@ std::size_t rows_scratch_floats(const SenseCall& call) {
                          4 * image_floats(plan, RowSets(*call.layout).rows);  // sense_solve's four vectors
     if (call.column_plan != nullptr) {
         const fft::Plan& column = *call.column_plan;
-        // Columns, their passes, and a Mask: weights, counts and pairs are at most n entries each.
-        floats += static_cast<std::size_t>(column.n) * (kPlaneColumns * kValue + 3) + pass_scratch_floats(column);
+        // Columns, their passes, and a Mask's four tables of at most n entries each.
+        floats += static_cast<std::size_t>(column.n) * (kPlaneColumns * kValue + 4) + pass_scratch_floats(column);
     }
     return floats + 64;
 }

@@ -20,7 +20,7 @@ constexpr double kPi = 3.14159265358979323846;
 struct Owner {
     Plan plan{};
     std::vector<int> input, output, visit;
-    std::vector<Complex<float>> twiddles, roots, chirp, spectrum;
+    std::vector<Complex<float>> twiddles, roots, last_roots, chirp, spectrum;
 };
 
 Complex<float> unit(double angle) {
@@ -202,6 +202,7 @@ std::unique_ptr<Owner> build(int n, const Machine& machine) {
     lay_out(*owner, machine, radices, 0, n, owner->input, owner->output);
     const int last = radices.back();
     if (!machine.has_butterfly(last) && last > machine.largest_dense_prime) add_bluestein(*owner, machine, last);
+    for (int t = 0; machine.has_butterfly(last) && t < last; ++t) owner->last_roots.push_back(unit(-2 * kPi * t / last));
     const Stage& first = owner->plan.stages[0];
     for (int j = 0; j < first.span; ++j) {
         for (int q = 0; q < first.radix; ++q) owner->visit.push_back(owner->input[q * first.span + j]);
@@ -214,6 +215,7 @@ std::unique_ptr<Owner> build(int n, const Machine& machine) {
     plan.visit = owner->visit.data();
     plan.twiddles = owner->twiddles.data();
     plan.roots = owner->roots.data();
+    plan.last_roots = owner->last_roots.data();
     plan.chirp = owner->chirp.data();
     plan.spectrum = owner->spectrum.data();
     return owner;

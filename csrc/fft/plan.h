@@ -49,6 +49,8 @@ struct Plan {
     const Complex<float>* twiddles;  // forward
     // For a stage without butterfly, radix = 2 J + 1: [J][J] values (cos, sin)(2 pi (k + 1) (j + 1) / radix).
     const Complex<float>* roots;
+    // Where the last stage has a butterfly: its [radix] values exp(-2 pi i t / radix).
+    const Complex<float>* last_roots;
     // Bluestein's algorithm for the last stage, or nullptr. chirp[k] = exp(-i pi k^2 / radix), k < radix; spectrum: the
     // DFT of the conjugate chirp divided by inner->n, at the inner plan's positions after its forward passes.
     const Plan* inner;

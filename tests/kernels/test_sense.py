@@ -68,6 +68,18 @@ def test_masks_along_both_axes(height: int, width: int, variant: str) -> None:
 
 
 @pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("every", [1, 2, 4, 8])
+@pytest.mark.parametrize("width", [48, 64, 92, 96, 256, 262, 320, 368, 386])
+def test_regular_masks(width: int, every: int, both: bool, variant: str) -> None:
+    """Blocks of the last pass that are measured as a whole, or in one place, have short cuts of their own."""
+    p = problem(1, 3, 8, width, both=both, density=1.0)
+    weights = torch.zeros_like(p.weights)
+    weights[..., 3 % every :: every] = 0.7
+    weights[..., width // 2 - width // 16 : width // 2 + width // 16] = 0.7
+    assert worst_error(Problem(p.image, p.maps, p.kspace, weights, 3)) < TOLERANCE
+
+
+@pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("width", [24, 31, 92, 131])
 def test_a_single_measured_line_and_none(width: int, both: bool, variant: str) -> None:
     """Skipping what the mask excludes must leave the rest right, block by block."""

@@ -51,6 +51,8 @@ class SenseOperator:
     """float32 (B or 1, W), or (B or 1, H, W) where the mask varies along both axes."""
     support: Tensor
     """bool (B, 1, H, W): where any coil sees anything. Outside, the measurements say nothing about the image."""
+    sensitivity: Tensor
+    """float32 (B, 1, H, W): sqrt(sum_c |S_c|^2), of all sets; 1 inside the object, less where soft maps fade out."""
     line_energy: Tensor
     """float32, like `weights` with a leading axis of B: |y|^2 summed over coils (and rows, for masks along W)."""
     coils: int
@@ -104,11 +106,13 @@ class SenseOperator:
             kspace = center_rows(kspace, rows) if rows is not None else kspace
         items, coils, height, width = kspace.shape
         along = "both" if plane else "width"
+        sensitivity = maps.abs().flatten(1, -3).square().sum(1, keepdim=True).sqrt()
         return cls(
             maps=ops.pack_maps(maps, along),
             kspace=ops.pack_kspace(kspace, along),
             weights=weights.to(device),
-            support=maps.abs().flatten(1, -3).square().sum(1, keepdim=True) > 0,
+            support=sensitivity > 0,
+            sensitivity=sensitivity,
             line_energy=kspace.abs().square().sum(1 if plane else (1, 2)),
             coils=coils,
             shape=(items, 2 * maps.shape[1] if several else 2, height, width),
@@ -126,6 +130,7 @@ class SenseOperator:
             kspace=first._kernels.stack_kspace([o.kspace for o in operators], (first.coils, *first.shape[2:])),
             weights=torch.cat(every),
             support=torch.cat([o.support for o in operators]),
+            sensitivity=torch.cat([o.sensitivity for o in operators]),
             line_energy=torch.cat([o.line_energy for o in operators]),
             coils=first.coils,
             shape=(sum(o.shape[0] for o in operators), *first.shape[1:]),
