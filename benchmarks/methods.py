@@ -23,21 +23,23 @@ from torch import Tensor
 
 from ugodit import baselines
 from ugodit.adapt import (
-    FITS,
+    Recipe,
+    Unseen,
+    Use,
     adapt,
     build_model,
     from_prior,
     from_scratch,
+    recipe,
     unadapted,
     unadapted_uncertainty,
-    unseen_loss,
+    unseen,
 )
 from ugodit.config import FitConfig
 from ugodit.errors import InputError
 from ugodit.io.fastmri import center_crop
 from ugodit.networks.config import NetworkConfig, reference_unet
 from ugodit.networks.group import GroupNet
-from ugodit.networks.unrolled import Unrolled
 from ugodit.preparation import Prepared
 from ugodit.presets import PRESETS, Preset
 
@@ -261,16 +263,14 @@ def _untrained(problem: Problem, configuration: Configuration, group: Group | No
             model = build_model(decoder, config).to(operator.device)  # type: ignore[arg-type]
         else:
             model = from_scratch(operator, NetworkConfig.from_dict(configuration["network"]), config)
-    return _followed(problem, model, config, watch, configuration["seconds"])
+    return _followed(problem, Recipe(model, config), watch, configuration["seconds"])
 
 
-def _followed(
-    problem: Problem, model: Unrolled, config: FitConfig, watch: Stopwatch, budget: float | None = None
-) -> Outcome:
+def _followed(problem: Problem, by: Recipe, watch: Stopwatch, budget: float | None = None) -> Outcome:
     """The fit's outcome, with the seconds that the model took to build."""
-    steps = adapt(problem.prepared.operator, model, config)
-    outcome = follow(problem, steps, config.steps, cheap=config.splitting == "all", budget=budget)
-    outcome.more["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+    steps = adapt(problem.prepared.operator, by.model, by.config, by.improve)
+    outcome = follow(problem, steps, by.config.steps, cheap=by.config.splitting == "all", budget=budget)
+    outcome.more["parameters"] = sum(parameter.numel() for parameter in by.model.parameters())
     outcome.seconds += watch.seconds
     outcome.cpu_seconds += watch.cpu_seconds
     return outcome
@@ -287,7 +287,8 @@ def _paper(settings: Settings) -> Configuration:
         for fit, steps in zip((published.train, published.adapt), settings.paper_steps, strict=True)
     )
     network = dataclasses.replace(published.network, channels=_channels(settings))
-    return {"network": network.to_dict(), "train": train.to_dict(), "adapt": adaptation.to_dict(), "start": "mean"}
+    tables = {"train": train.to_dict(), "adapt": adaptation.to_dict(), "alone": published.alone.to_dict()}
+    return {"network": network.to_dict(), **tables, "start": "mean"}
 
 
 def _ours(settings: Settings) -> Configuration:
@@ -308,32 +309,44 @@ def _with_prior(*, adapted: bool) -> Callable[[Problem, Configuration, Group | N
         wanted = {name: configuration[name] for name in ("network", "train", "group", "sampling")}
         prior = trained(wanted, group.prepared, group.cache)
         operator = problem.prepared.operator
-        with Stopwatch() as watch:
-            start = configuration["start"]
-            start = int(start) if str(start).isdigit() else start
-            model, config = from_prior(operator, prior, FitConfig.from_dict(configuration["adapt"]), start)
-            random = config.splitting == "random"
-            left = float(unseen_loss(operator, model, config).mean()) if adapted and random else 0.0
-            # As the command does: a prior that does not fit is dropped, for the recipe without one.
-            if left >= FITS:
-                config = FitConfig.from_dict(configuration["alone"])
-                model = from_scratch(operator, NetworkConfig.from_dict(configuration["network"]), config)
-            image = None if adapted else problem.prepared.magnitude(unadapted(operator, model, config))
-        if image is None:
-            outcome = _followed(problem, model, config, watch)
+        start = configuration["start"]
+        start = int(start) if str(start).isdigit() else start
+        preset = Preset(
+            network=NetworkConfig.from_dict(configuration["network"]),
+            **{table: FitConfig.from_dict(configuration[table]) for table in ("train", "adapt", "alone")},
+        )
+        model, config = from_prior(operator, prior, preset.adapt, start)
+        random = config.splitting == "random"
+        more: dict[str, Any] = {}
+        if adapted:
+            with Stopwatch() as watch:
+                use: Use = "adapted"
+                if random and start != "fresh":
+                    found = unseen(operator, model, config)
+                    (use,) = found.uses(config)
+                    more["unseen"] = _shares(found)
+                chosen = recipe(operator, prior, use, preset, start)
+            outcome = _followed(problem, chosen, watch)
+            more["prior_use"] = use
         else:
+            with Stopwatch() as watch:
+                image = problem.prepared.magnitude(unadapted(operator, model, config))
             outcome = Outcome(image, watch.seconds, watch.cpu_seconds)
+            if random:
+                # For the record only: a prior that is used as it is needs none of this.
+                more["unseen"] = _shares(unseen(operator, model, config))
+                spread = problem.prepared.magnitude(unadapted_uncertainty(operator, model, config))
+                more["uncertainty"] = judged_uncertainty(problem.target, outcome.image, spread)
         training = {name: prior.provenance.get(name) for name in ("seconds", "cpu_seconds", "steps")}
-        if not adapted and random:
-            # For the record only: a prior that is used as it is needs none of this.
-            left = float(unseen_loss(operator, model, config).mean())
-            spread = problem.prepared.magnitude(unadapted_uncertainty(operator, model, config))
-            outcome.more["uncertainty"] = judged_uncertainty(problem.target, outcome.image, spread)
-        outcome.more |= {"unseen_loss": round(left, 4), "prior_dropped": adapted and left >= FITS}
-        outcome.more["training"] = {**training, "scans": len(prior.provenance["scans"]), "prior": prior.hash[:16]}
+        more["training"] = {**training, "scans": len(prior.provenance["scans"]), "prior": prior.hash[:16]}
+        outcome.more |= more
         return outcome
 
     return run
+
+
+def _shares(found: Unseen) -> dict[str, float]:
+    return {"first": round(float(found.first), 4), "prior": round(float(found.prior), 4)}
 
 
 _ON_TRUTH = "also at the best step, chosen on the truth"

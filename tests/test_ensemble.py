@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 from scans import small_operator
+from torch import Tensor
 
 from ugodit.adapt import build_model, normalize
 from ugodit.config import FitConfig
@@ -42,6 +43,24 @@ def test_members_start_from_their_own_lines() -> None:
         expected = pool.first_image(scan().with_weights(member.split.input))
         torch.testing.assert_close(member.start, expected)
         assert not torch.allclose(member.start, pool.all_lines)
+
+
+def test_a_trained_model_makes_better_first_images() -> None:
+    improve = build_model(trained_network(), CONFIG).requires_grad_(False)
+    plain = starts()
+    better = Starts(scan(), CONFIG, torch.Generator().manual_seed(0), improve=improve)
+
+    def improved(image: Tensor, operator: SenseOperator) -> Tensor:
+        turned = improve(image, operator, None, lambda z: -improve.network(-z), plain.mu)
+        return (improve(image, operator, None, None, plain.mu) + turned) / 2
+
+    torch.testing.assert_close(better.all_lines, improved(plain.all_lines, scan()))
+    for before, after in zip(plain.pool(), better.pool(), strict=True):
+        assert torch.equal(before.split.input, after.split.input)
+        expected = improved(before.start, scan().with_weights(before.split.input))
+        torch.testing.assert_close(after.start, expected)
+        assert not after.start.requires_grad
+        assert not torch.allclose(after.start, before.start)
 
 
 def test_held_out_lines_are_in_no_member() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -12,7 +13,9 @@ from command_files import QUICK, quick_config, write_scan
 from helpers import random_complex
 from scans import line_mask
 
+import ugodit.adapt
 from ugodit import reconstruct, train
+from ugodit.adapt import Unseen
 from ugodit.prior import Prior
 
 
@@ -62,7 +65,7 @@ def test_reconstruction_is_in_the_units_of_the_scan(tmp_path: Path, capsys: pyte
 
 def test_with_a_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     # Three steps of training fit no scan: kept all the same, so that it is the adaptation that runs.
-    monkeypatch.setattr(reconstruct, "FITS", math.inf)
+    monkeypatch.setattr(ugodit.adapt, "FITS", math.inf)
     scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("abc")]
     config = quick_config(tmp_path, QUICK.replace("[train]", "[train]\nshared_decoder = false"))
     prior = tmp_path / "p.safetensors"
@@ -75,7 +78,7 @@ def test_with_a_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
         assert status == 0, log
         with h5py.File(out / "c.h5") as file:
             assert len(file.attrs["prior_hash"]) == 64
-            assert not file.attrs["prior_dropped"].any()
+            assert file.attrs["prior_use"].tolist() == ["as it is" if "--unadapted" in extra else "adapted"]
             assert ("not adapted" in file.attrs["stopped"]) == ("--unadapted" in extra)
 
 
@@ -100,7 +103,7 @@ def test_a_prior_that_does_not_fit_is_dropped(tmp_path: Path, capsys: pytest.Cap
     with h5py.File(tmp_path / "out" / "b.h5") as file:
         dropped = file["reconstruction"][()]
         assert "the prior was dropped; all 3 steps done" in file.attrs["stopped"]
-        assert file.attrs["prior_dropped"].all()
+        assert file.attrs["prior_use"].tolist() == ["dropped"]
     status, _, log = run(capsys, scans[1], "--out", tmp_path / "alone", "--config", config)
     with h5py.File(tmp_path / "alone" / "b.h5") as file:
         np.testing.assert_array_equal(file["reconstruction"][()], dropped)
@@ -119,23 +122,33 @@ def test_a_prior_that_does_not_fit_is_dropped(tmp_path: Path, capsys: pytest.Cap
     assert "dropped" not in log
 
 
-def test_only_the_slices_that_a_prior_does_not_fit_go_without(
+def test_a_prior_serves_every_slice_in_its_own_way(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = write_scan(tmp_path / "a.h5", 3)
-    config, path = quick_config(tmp_path), tmp_path / "p.safetensors"
+    config = quick_config(tmp_path, QUICK.replace("[adapt]", "[adapt]\nimprove_start = true"))
+    path = tmp_path / "p.safetensors"
     assert train.main([str(scan), "--out", str(path), "--config", str(config)]) == 0
-    monkeypatch.setattr(reconstruct, "unseen_loss", lambda *_: torch.tensor([0.1, 2.0, 0.1]))
+    shares = {"fits": (0.5, 0.1), "helps": (0.5, 0.45), "neither": (0.5, 1.0)}
+
+    def found(*names: str) -> Callable[..., Unseen]:
+        first, prior = torch.tensor([shares[name] for name in names]).T
+        return lambda *_: Unseen(first, prior)
+
+    monkeypatch.setattr(reconstruct, "unseen", found("fits", "neither", "helps"))
     words = (scan, "--prior", path, "--out", tmp_path / "together", "--config", config, "--batch", 3)
     status, _, log = run(capsys, *words)
-    assert (status, "does not fit 1 of 3" in log) == (0, True)
+    assert (status, log.count("does not fit 1 of 3")) == (0, 2), log
+    assert "it makes the first images" in log
     with h5py.File(tmp_path / "together" / "a.h5") as file:
-        assert file.attrs["prior_dropped"].tolist() == [False, True, False]
+        assert file.attrs["prior_use"].tolist() == ["adapted", "dropped", "first images"]
         together = file["reconstruction"][()]
-    monkeypatch.setattr(reconstruct, "unseen_loss", lambda *_: torch.tensor([2.0]))
-    run(capsys, scan, "--prior", path, "--out", tmp_path / "one", "--config", config, "--slices", "1:2")
-    with h5py.File(tmp_path / "one" / "a.h5") as file:
-        np.testing.assert_allclose(together[1], file["reconstruction"][0], rtol=1e-3, atol=1e-6)
+    for index, name in ((1, "neither"), (2, "helps")):
+        monkeypatch.setattr(reconstruct, "unseen", found(name))
+        chosen = f"{index}:{index + 1}"
+        run(capsys, scan, "--prior", path, "--out", tmp_path / name, "--config", config, "--slices", chosen)
+        with h5py.File(tmp_path / name / "a.h5") as file:
+            np.testing.assert_allclose(together[index], file["reconstruction"][0], rtol=1e-3, atol=1e-6)
 
 
 def test_uncertainty_needs_splits_in_every_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,7 +167,7 @@ def test_uncertainty_needs_splits_in_every_recipe(tmp_path: Path, capsys: pytest
 def test_uncertainty_is_a_second_dataset(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconstruct, "FITS", math.inf)
+    monkeypatch.setattr(ugodit.adapt, "FITS", math.inf)
     scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("ab")]
     config, prior = quick_config(tmp_path), tmp_path / "p.safetensors"
     assert train.main([str(scans[0]), "--out", str(prior), "--config", str(config)]) == 0

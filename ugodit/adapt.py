@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from .config import FitConfig
-from .ensemble import Starts, reconstruct, uncertainty
+from .ensemble import Starts, in_precision, reconstruct, uncertainty
 from .fit import Step, fit
 from .loop import Question
 from .networks.config import NetworkConfig
@@ -18,17 +19,23 @@ from .networks.group import GroupNet
 from .networks.unrolled import Unrolled
 from .noise_level import measured_samples, noise_variance
 from .operators.sense import SenseOperator
-from .presets import MODEL_FIELDS
+from .presets import MODEL_FIELDS, Preset
 from .prior import Prior
 
-FITS = 0.75
-"""A prior whose `unseen_loss` is at least this is dropped: it has little to say about the scan, and a frozen encoder
-that does not fit costs more than a fit from scratch (docs/ablation.md)."""
+FITS, HELPS = 0.7, 0.95
+"""A prior leaves of unseen lines a share of what the first image leaves. From FITS on it is not adapted: a frozen encoder
+that does not fit costs more than a fit from scratch. From HELPS on it is of no use at all."""
 
-NOISE_AT_MOST = 0.9
+OPEN = 1 / 3
+"""Share of unseen lines' energy that a first image must leave for a prior that does not fit to make better ones: where
+little is known it knows more than nothing, and a network of the scan's own corrects it (docs/ablation.md)."""
+
+NOISE_AT_MOST = 0.5
 """Of what the first image leaves of unseen lines: the most that is taken for noise."""
 
 WarmStart = int | Literal["mean", "fresh"]
+Use = Literal["adapted", "first images", "dropped"]
+"""What becomes of a prior for a scan, see `recipe`."""
 
 
 def normalize(operator: SenseOperator) -> tuple[SenseOperator, float]:
@@ -91,28 +98,84 @@ def _check_channels(operator: SenseOperator) -> None:
         )
 
 
-@torch.no_grad()
-def unseen_loss(operator: SenseOperator, model: Unrolled, config: FitConfig, splits: int = 3) -> Tensor:
-    """How well the model explains lines that it does not see, against its own first image: a loss ratio, (B,).
+@dataclass(frozen=True)
+class Unseen:
+    """What is left of lines that were not seen, as a share of their energy, (B,). Their noise, which nothing explains,
+    is left out where it can be told (`noise_level.py`)."""
 
-    1 is no better than the first image, see FITS. The noise of the unseen lines, which nothing explains, is left out
-    where it can be told (`noise_level.py`). Over a few of the random splits that a fit would use; no truth is needed.
-    ValueError without random splits.
+    first: Tensor
+    """By the first image."""
+    prior: Tensor
+    """By the prior, used as it is."""
+
+    @property
+    def ratio(self) -> Tensor:
+        """(B,): 1 is a prior that adds nothing to the first image."""
+        return self.prior / self.first
+
+    def uses(self, config: FitConfig) -> list[Use]:
+        """What becomes of the prior, for each item, where `config` is how it would be adapted."""
+
+        def use(ratio: float, first: float) -> Use:
+            if ratio < FITS:
+                return "adapted"
+            helps = config.improve_start and ratio < HELPS and first >= OPEN
+            return "first images" if helps else "dropped"
+
+        return [use(*pair) for pair in zip(self.ratio.tolist(), self.first.tolist(), strict=True)]
+
+
+@torch.no_grad()
+def unseen(operator: SenseOperator, model: Unrolled, config: FitConfig, splits: int = 3) -> Unseen:
+    """How well a prior's model explains lines that it does not see, beside its own first image.
+
+    Over a few of the random splits that a fit would use; no truth is needed. ValueError without random splits.
     """
     if config.splitting == "all":
         raise ValueError("splitting: unseen lines come from random splits, got all")
     starts = Starts(operator, dataclasses.replace(config, pool=splits), torch.Generator().manual_seed(config.seed))
     variance = noise_variance(operator).nan_to_num(0.0)
-    before = after = noise = torch.zeros(operator.shape[0], device=operator.device)
+    before = after = noise = energy = torch.zeros(operator.shape[0], device=operator.device)
     for member in starts.pool():
-        unseen = operator.with_weights(member.split.loss)
-        image = model(member.start, operator.with_weights(member.split.input), None, _network(model, config), starts.mu)
-        before = before + unseen.data_consistency(member.start)
-        after = after + unseen.data_consistency(image)
-        noise = noise + variance * measured_samples(unseen)
-    # The variance is an estimate: it may come out above all that there is.
+        lines = operator.with_weights(member.split.loss)
+        seen = operator.with_weights(member.split.input)
+        image = model(member.start, seen, None, in_precision(model, config), starts.mu)
+        before = before + lines.data_consistency(member.start)
+        after = after + lines.data_consistency(image)
+        noise = noise + variance * measured_samples(lines)
+        energy = energy + lines.energy()
+    # The variance is an estimate, and holds the maps' errors: it may come out above all that there is.
     noise = torch.minimum(noise, NOISE_AT_MOST * before)
-    return (after - noise) / (before - noise)
+    return Unseen((before - noise) / (energy - noise), (after - noise) / (energy - noise))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a fit of some items needs beside their operator."""
+
+    model: Unrolled
+    config: FitConfig
+    improve: Unrolled | None = None
+    """See `fit.fit`."""
+
+
+def recipe(operator: SenseOperator, prior: Prior | None, use: Use, preset: Preset, start: WarmStart = "mean") -> Recipe:
+    """How the items of `operator` are fitted by `preset`, given what becomes of the prior.
+
+    `adapted`: its decoder is, on first images that the prior makes if `improve_start` says so. `first images`: the prior
+    makes them for a network that starts anew. `dropped`, or no prior: from scratch.
+    """
+    if prior is None or use == "dropped":
+        return Recipe(from_scratch(operator, preset.network, preset.alone), preset.alone)
+    as_it_is = build_model(
+        prior.build().warm_start(1, "mean" if start == "fresh" else start), config_for(prior, preset.adapt), prior.extra
+    )
+    as_it_is = as_it_is.to(operator.device).requires_grad_(False)
+    if use == "first images":
+        config = config_for(prior, preset.alone)
+        return Recipe(from_scratch(operator, preset.network, config), config, as_it_is)
+    model, config = from_prior(operator, prior, preset.adapt, start)
+    return Recipe(model, config, as_it_is if config.improve_start and config.splitting == "random" else None)
 
 
 def unadapted(operator: SenseOperator, model: Unrolled, config: FitConfig) -> Tensor:
@@ -131,20 +194,14 @@ def _as_it_is(operator: SenseOperator, model: Unrolled, config: FitConfig, quest
     starts = Starts(operator, config, torch.Generator().manual_seed(config.seed))
     if config.splitting == "all":
         with torch.no_grad():
-            image: Tensor = model(starts.all_lines, operator, None, _network(model, config), starts.mu)
+            image: Tensor = model(starts.all_lines, operator, None, in_precision(model, config), starts.mu)
         return image
 
-    return question(starts, model, slice(None), _network(model, config))
+    return question(starts, model, slice(None), in_precision(model, config))
 
 
-def _network(model: Unrolled, config: FitConfig) -> Callable[[Tensor], Tensor]:
-    def evaluate(z: Tensor) -> Tensor:
-        with torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16"):
-            return model.network(z).float()
-
-    return evaluate
-
-
-def adapt(operator: SenseOperator, model: Unrolled, config: FitConfig) -> Iterator[Step]:
+def adapt(
+    operator: SenseOperator, model: Unrolled, config: FitConfig, improve: Unrolled | None = None
+) -> Iterator[Step]:
     """Fit the model's free parameters to the scans of `operator`; see `fit.fit`."""
-    return fit(model, [operator], config)
+    return fit(model, [operator], config, improve)

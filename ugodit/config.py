@@ -63,6 +63,9 @@ class FitConfig:
     told."""
     shared_decoder: bool = False
     """Group training: one decoder for all scans, or one for each."""
+    improve_start: bool = False
+    """Adaptation: the prior, used as it is, makes the first images that the adapted network starts from: two turns, of
+    which the first is never fitted."""
     solve_iterations: int = 6
     """Conjugate-gradient steps of each solve."""
     learning_rate: float = 1e-3

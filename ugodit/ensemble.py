@@ -46,11 +46,17 @@ class Starts:
     """First images of one operator's items, and a pool of splits with theirs, drawn as they are needed."""
 
     def __init__(
-        self, operator: SenseOperator, config: FitConfig, generator: torch.Generator, fitted: Tensor | None = None
+        self,
+        operator: SenseOperator,
+        config: FitConfig,
+        generator: torch.Generator,
+        fitted: Tensor | None = None,
+        improve: Unrolled | None = None,
     ) -> None:
-        """`fitted`: the lines that may be used, where some are held out; all of the operator's by default."""
+        """`fitted`: the lines that may be used, where some are held out; all of the operator's by default. `improve`: a
+        trained model of one decoder, used as it is: its images of the first images take their place."""
         self.operator = operator if fitted is None else operator.with_weights(fitted)
-        self.config, self.generator = config, generator
+        self.config, self.generator, self.improve = config, generator, improve
         # From all lines, held-out ones too: the same weight while a model is fitted and when its image is made.
         self.mu = _solve_weight(operator, config)
         self.core = acs_core(self.operator.weights)
@@ -60,8 +66,18 @@ class Starts:
         self.all_lines = self.first_image(self.operator)
         self.members: list[Member] = []
 
+    @torch.no_grad()
     def first_image(self, operator: SenseOperator) -> Tensor:
         """The network's first input (B, 2, H, W) from the lines that `operator` has."""
+        image = self._plain_first_image(operator)
+        if self.improve is None:
+            return image
+        network = in_precision(self.improve, self.config)
+        # Of all views (see `reconstruct`) these two differ most, and each costs a call for every member of the pool.
+        views = [self.improve(image, operator, None, _view(network, (), sign), self.mu) for sign in (1.0, -1.0)]
+        return (views[0] + views[1]) / 2
+
+    def _plain_first_image(self, operator: SenseOperator) -> Tensor:
         config = self.config
         if config.start == "noise":
             return torch.rand(operator.shape, generator=self.generator).to(operator.device) * 0.1
@@ -90,6 +106,16 @@ class Starts:
         member = Member(split, self.first_image(self.operator.with_weights(split.input)))
         self.members.append(member)
         return member
+
+
+def in_precision(model: Unrolled, config: FitConfig) -> Callable[[Tensor], Tensor]:
+    """The model's network, evaluated in the arithmetic that `config` asks for."""
+
+    def evaluate(z: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16"):
+            return model.network(z).float()
+
+    return evaluate
 
 
 def _solve_weight(operator: SenseOperator, config: FitConfig) -> Tensor | None:

@@ -47,13 +47,16 @@ class Step:
         return float(self.loss_tensor)
 
 
-def fit(model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig) -> Iterator[Step]:
+def fit(
+    model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig, improve: Unrolled | None = None
+) -> Iterator[Step]:
     """Fit every parameter of `model` that requires a gradient to the measurements of `operators`.
 
     Args:
         model: its network has a decoder for each item of all operators together, in order, or just one.
         operators: the scans; each holds one or more items of one size. Measurements scaled as FitConfig says.
         config: the options.
+        improve: a trained model of one decoder that makes better first images for this one, and is left as it is.
 
     Yields:
         A `Step` after every Adam step, `config.steps` of them at most.
@@ -62,7 +65,7 @@ def fit(model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig) 
         InputError: a mask that cannot be split as the configuration asks.
     """
     began = time.perf_counter()
-    loop = Loop(model, operators, config)
+    loop = Loop(model, operators, config, improve=improve)
     elapsed = time.perf_counter() - began
     for iteration in range(1, config.steps + 1):
         began = time.perf_counter()

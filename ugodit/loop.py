@@ -30,14 +30,21 @@ Question = Callable[[Starts, Unrolled, slice, Callable[[Tensor], Tensor]], Tenso
 class Item:
     """One operator's share of the loop's state."""
 
-    def __init__(self, operator: SenseOperator, which: slice, config: FitConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        operator: SenseOperator,
+        which: slice,
+        config: FitConfig,
+        generator: torch.Generator,
+        improve: Unrolled | None = None,
+    ) -> None:
         self.operator = operator
         self.which = which
         self.fitted, self.held_out = operator.weights, None
         if config.held_out:
             core = acs_core(operator.weights)
             self.fitted, self.held_out = hold_out(operator.weights, core, config.held_out, config.seed)
-        self.starts = Starts(operator, config, generator, self.fitted)
+        self.starts = Starts(operator, config, generator, self.fitted, improve)
         # Where draws are fixed all of these keep their memory: a captured graph reads and writes it.
         self.input = self.starts.all_lines.clone()
         self.output = self.input.clone()
@@ -60,7 +67,13 @@ class Loop:
     """
 
     def __init__(
-        self, model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig, *, fixed: bool | None = None
+        self,
+        model: Unrolled,
+        operators: Sequence[SenseOperator],
+        config: FitConfig,
+        *,
+        improve: Unrolled | None = None,
+        fixed: bool | None = None,
     ) -> None:
         self.model, self.config = model, config
         device = operators[0].device
@@ -70,7 +83,7 @@ class Loop:
         first = 0
         for operator in operators:
             which = slice(first, first + operator.shape[0]) if model.network.decoders > 1 else slice(0, 1)
-            self.items.append(Item(operator, which, config, self.generator))
+            self.items.append(Item(operator, which, config, self.generator, improve))
             first += operator.shape[0]
         if fixed or (fixed is None and self.on_gpu):
             for item in self.items:
@@ -264,7 +277,8 @@ class Loop:
         for item in self.items:
             if item.held_out is not None and item.final_starts is None:
                 # Whoever looks at an image in mid-fit does not change what the fit draws next.
-                item.final_starts = Starts(item.operator, self.config, torch.Generator().manual_seed(self.config.seed))
+                generator = torch.Generator().manual_seed(self.config.seed)
+                item.final_starts = Starts(item.operator, self.config, generator, improve=item.starts.improve)
             answers.append(self._asked(item, item.final_starts or item.starts, parameters, question))
         return answers
 

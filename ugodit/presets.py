@@ -75,7 +75,7 @@ PRESETS: dict[str, Preset] = {
     "balanced": Preset(
         network=NetworkConfig.unet(16, 3, activation="leaky_relu", output="residual"),
         train=dataclasses.replace(_UNROLLED, steps=300, symmetries=True, shared_decoder=True, pool=8),
-        adapt=dataclasses.replace(_UNROLLED, steps=60, pool=16),
+        adapt=dataclasses.replace(_UNROLLED, steps=60, pool=16, improve_start=True),
         alone=dataclasses.replace(_UNROLLED, steps=100, pool=16),
     ),
     "paper": Preset(

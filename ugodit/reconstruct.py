@@ -22,14 +22,18 @@ import ugodit
 from . import baselines, metrics, report
 from .adapt import (
     FITS,
+    HELPS,
+    OPEN,
+    Recipe,
+    Use,
     WarmStart,
     adapt,
     config_for,
     from_prior,
-    from_scratch,
+    recipe,
     unadapted,
     unadapted_uncertainty,
-    unseen_loss,
+    unseen,
 )
 from .coil_chain import CoilPlan, Coils, named
 from .coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
@@ -59,7 +63,8 @@ class _Result:
     uncertainties: list[np.ndarray] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
-    dropped: list[bool] = field(default_factory=list)
+    uses: list[str] = field(default_factory=list)
+    """Of the prior."""
     masks: list[np.ndarray] = field(default_factory=list)
     targets: list[np.ndarray] = field(default_factory=list)
     coils: list[Coils] = field(default_factory=list)
@@ -160,7 +165,9 @@ def _recipes(arguments: argparse.Namespace, preset: Preset, prior: Prior | None)
     adapted = config_for(prior, preset.adapt)
     if arguments.unadapted:
         return [dataclasses.replace(adapted, held_out=0.0)]
-    return [adapted, preset.alone] if _may_drop(arguments, preset, prior) else [adapted]
+    if not _may_drop(arguments, preset, prior):
+        return [adapted]
+    return [adapted, config_for(prior, preset.alone), preset.alone]
 
 
 def _warm_start(text: str) -> WarmStart:
@@ -247,23 +254,30 @@ def _reconstruct_together(
     label: str,
     result: _Result,
 ) -> None:
-    """Slices of one batch. Those that the prior does not fit are fitted without it."""
+    """Slices of one batch, those of which the prior serves in the same way together."""
     if prior is None or not _may_drop(arguments, preset, prior):
-        return _reconstruct_alike(slices, arguments, preset, prior, label, result)
+        return _reconstruct_alike(slices, arguments, preset, prior, "adapted", label, result)
     operator = SenseOperator.stack([prepared.operator for prepared in slices])
-    left = unseen_loss(operator, *from_prior(operator, prior, preset.adapt, arguments.start)).tolist()
-    for fits, group in itertools.groupby(zip(slices, left, strict=True), key=lambda pair: pair[1] < FITS):
+    model, config = from_prior(operator, prior, preset.adapt, arguments.start)
+    found = unseen(operator, model, config)
+    for use, group in itertools.groupby(zip(slices, found.uses(config), strict=True), key=lambda pair: pair[1]):
         alike = [prepared for prepared, _ in group]
-        dropped = not fits and not arguments.unadapted
-        if not fits:
-            decision = "dropped: fitting the scan alone" if dropped else "used as it is nevertheless"
+        if use != "adapted":
+            decision = "used as it is nevertheless" if arguments.unadapted else _DECISIONS[use]
             print(
                 f"{label}: the prior does not fit {len(alike)} of {len(slices)}: of unseen lines it leaves "
-                f"{100 * max(left):.0f} % of what the first image leaves, more than {100 * FITS:.0f} %; {decision}",
+                f"{100 * float(found.ratio.max()):.0f} % of what the first image leaves, more than {100 * FITS:.0f} %; "
+                f"{decision}",
                 file=sys.stderr,
             )
-        _reconstruct_alike(alike, arguments, preset, None if dropped else prior, label, result, dropped=dropped)
+        _reconstruct_alike(alike, arguments, preset, prior, use, label, result)
     return None
+
+
+_DECISIONS = {
+    "first images": "it makes the first images, and a network is fitted to the scan alone",
+    "dropped": "dropped: fitting the scan alone",
+}
 
 
 def _reconstruct_alike(
@@ -271,26 +285,24 @@ def _reconstruct_alike(
     arguments: argparse.Namespace,
     preset: Preset,
     prior: Prior | None,
+    use: Use,
     label: str,
     result: _Result,
-    *,
-    dropped: bool = False,
 ) -> None:
     """Slices that go by one recipe, together."""
     operator = SenseOperator.stack([prepared.operator for prepared in slices])
-    if prior is None:
-        config = preset.alone
-        model = from_scratch(operator, preset.network, config)
-    else:
-        model, config = from_prior(operator, prior, preset.adapt, arguments.start)
     if arguments.unadapted and prior is not None:
+        model, config = from_prior(operator, prior, preset.adapt, arguments.start)
+        use_of_it = "as it is"
         images, seconds, stopped = _timed(lambda: unadapted(operator, model, config))
         if not bool((images.abs() < DIVERGED).all()):
             raise InputError(f"{label}: the prior gives no sensible image; train it again")
         spread = unadapted_uncertainty(operator, model, config) if arguments.uncertainty else None
     else:
-        last, images, seconds = _fit(operator, model, config, label, arguments.json)
-        stopped = f"{'the prior was dropped; ' if dropped else ''}{last.stopped}"
+        chosen = recipe(operator, prior, use, preset, arguments.start)
+        use_of_it = use if prior else ""
+        last, images, seconds = _fit(operator, chosen, label, arguments.json)
+        stopped = f"{'the prior was dropped; ' if prior and use == 'dropped' else ''}{last.stopped}"
         spread = last.uncertainties()[0] if arguments.uncertainty else None
     ours = dict(zip(METHODS, (operator.initial(), baselines.cg_sense(operator), images), strict=True))
     for item, prepared in enumerate(slices):
@@ -301,7 +313,7 @@ def _reconstruct_alike(
             result.uncertainties.append(prepared.magnitude(spread[item : item + 1]))
         result.seconds.append(seconds / len(slices))
         result.stopped.append(stopped)
-        result.dropped.append(dropped)
+        result.uses.append(use_of_it)
         assert prepared.scan.mask is not None
         result.masks.append(prepared.scan.mask.numpy())
         result.coils.append(prepared.coils)
@@ -315,9 +327,10 @@ def _timed(compute: Any) -> tuple[Tensor, float, str]:
     return image, time.perf_counter() - began, "not adapted"
 
 
-def _fit(operator: SenseOperator, model: Any, config: FitConfig, label: str, quiet: bool) -> tuple[Step, Tensor, float]:
+def _fit(operator: SenseOperator, by: Recipe, label: str, quiet: bool) -> tuple[Step, Tensor, float]:
     """The last step, its images and the seconds that they took."""
-    for step in follow(adapt(operator, model, config), config.steps, label, quiet=quiet):
+    steps = adapt(operator, by.model, by.config, by.improve)
+    for step in follow(steps, by.config.steps, label, quiet=quiet):
         if step.stopped:
             image, more, _ = _timed(lambda: step.averages()[0])  # noqa: B023
             if not bool((image.abs() < DIVERGED).all()):
@@ -344,7 +357,7 @@ def _write(
         "seed": json.loads(settings)["seed"],
         "version": ugodit.__version__,
         "prior_hash": prior.hash if prior else None,
-        "prior_dropped": np.asarray(result.dropped) if prior else None,
+        "prior_use": result.uses if prior else None,
         "method": "ugodit",
         "slices": np.asarray(list(indices)),
         "seconds_per_slice": np.asarray(result.seconds),
@@ -415,7 +428,7 @@ def _settings(
         settings |= {"start": arguments.start, "unadapted": arguments.unadapted}
         if _may_drop(arguments, preset, prior):
             alone = {"fit": preset.alone.to_dict(), "network": preset.network.to_dict()}
-            settings["without the prior where it does not fit"] = {"limit": FITS, **alone}
+            settings["without the prior where it does not fit"] = {"limits": [FITS, HELPS, OPEN], **alone}
     if volume.mask is None:
         settings["mask"] = {
             "kind": arguments.mask,
