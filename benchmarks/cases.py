@@ -34,6 +34,7 @@ CLEAN = "clean"
 CLEAN_DB = 200.0
 """Of `clean`: below single precision's rounding."""
 KNEES = {"train": range(6), "dev": range(6, 8), "test": range(8, 10), "all": range(10)}
+DRAWN_GROUP = 4
 DRAWN_TEST_SEEDS = (100, 101)
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -81,8 +82,8 @@ class Wanted:
     coils: int = 8
     size: tuple[int, int] = (320, 320)
     """Of drawn slices."""
-    group: int = 4
-    """Subjects that train, of drawn slices."""
+    group: int | None = None
+    """Subjects that train, of knees and drawn slices; None for all six knees, four drawn ones."""
     every_slice: bool = False
     """Suite folder: all slices of each volume, or the middle one."""
     names: Sequence[str] = field(default_factory=tuple)
@@ -143,7 +144,8 @@ def _knees(folder: Path, wanted: Wanted) -> Suite:
         )
 
     source = f"real knee magnitudes of ten subjects, {wanted.coils} simulated coils, phase and noise"
-    return Suite("knees", source, _noise_name(wanted.noise), slices(KNEES["train"]), slices(KNEES[wanted.part]))
+    train = KNEES["train"][: wanted.group]
+    return Suite("knees", source, _noise_name(wanted.noise), slices(train), slices(KNEES[wanted.part]))
 
 
 def _drawn(name: str, wanted: Wanted) -> Suite:
@@ -155,7 +157,7 @@ def _drawn(name: str, wanted: Wanted) -> Suite:
         plane = phantom.PLANES[anatomy]
         return _simulated(f"{anatomy} {seed}", f"drawn {anatomy} {seed}", picture, seed, wanted, plane, pixel, 0.5)
 
-    train = tuple(one(seed) for seed in range(1, wanted.group + 1))
+    train = tuple(one(seed) for seed in range(1, (wanted.group or DRAWN_GROUP) + 1))
     tested = train if wanted.part == "train" else tuple(one(seed) for seed in DRAWN_TEST_SEEDS)
     rows, columns = wanted.size
     source = f"{anatomy}s drawn by ugodit.phantom, {rows} x {columns}, {wanted.coils} simulated coils"

@@ -89,7 +89,7 @@ def _parser() -> Parser:
     data.add_argument("--noise", default="35", help="of simulated coils: clean, or dB (default: %(default)s)")
     data.add_argument("--coils", type=int, default=8, help="simulated (default: %(default)s)")
     data.add_argument("--size", default="320x320", metavar="ROWSxCOLUMNS", help="of drawn slices")
-    data.add_argument("--group", type=int, default=4, help="drawn subjects that train (default: %(default)s)")
+    data.add_argument("--group", type=int, metavar="M", help="knees or drawn subjects that train (default: 6, 4)")
     data.add_argument("--every-slice", action="store_true", help="suite folder: all slices, not the middle one")
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument("--accelerations", default="4,8", metavar="A,B", help="default: %(default)s")

@@ -23,10 +23,10 @@ from .presets import MODEL_FIELDS, Preset
 from .prior import Prior
 
 FITS, HELPS = 0.7, 0.95
-"""A prior leaves of unseen lines a share of what the first image leaves. From FITS on it is not adapted: a frozen encoder
-that does not fit costs more than a fit from scratch. From HELPS on it is of no use at all."""
+"""A prior leaves of unseen lines a share of what the first image leaves. From FITS on it is not adapted: a frozen
+encoder that does not fit costs more than a fit from scratch. From HELPS on it is of no use at all."""
 
-OPEN = 1 / 3
+OPEN = 0.5
 """Share of unseen lines' energy that a first image must leave for a prior that does not fit to make better ones: where
 little is known it knows more than nothing, and a network of the scan's own corrects it (docs/ablation.md)."""
 
@@ -162,8 +162,8 @@ class Recipe:
 def recipe(operator: SenseOperator, prior: Prior | None, use: Use, preset: Preset, start: WarmStart = "mean") -> Recipe:
     """How the items of `operator` are fitted by `preset`, given what becomes of the prior.
 
-    `adapted`: its decoder is, on first images that the prior makes if `improve_start` says so. `first images`: the prior
-    makes them for a network that starts anew. `dropped`, or no prior: from scratch.
+    `adapted`: its decoder is, on first images that the prior makes if `improve_start` says so. `first images`: the
+    prior makes them for a network that starts anew. `dropped`, or no prior: from scratch.
     """
     if prior is None or use == "dropped":
         return Recipe(from_scratch(operator, preset.network, preset.alone), preset.alone)
