@@ -26,7 +26,7 @@ FITS, HELPS = 0.7, 0.95
 """A prior leaves of unseen lines a share of what the first image leaves. From FITS on it is not adapted: a frozen
 encoder that does not fit costs more than a fit from scratch. From HELPS on it is of no use at all."""
 
-OPEN = 0.5
+OPEN = 0.6
 """Share of unseen lines' energy that a first image must leave for a prior that does not fit to make better ones: where
 little is known it knows more than nothing, and a network of the scan's own corrects it (docs/ablation.md)."""
 
