@@ -260,17 +260,17 @@ def _reconstruct_together(
     operator = SenseOperator.stack([prepared.operator for prepared in slices])
     model, config = from_prior(operator, prior, preset.adapt, arguments.start)
     found = unseen(operator, model, config)
-    for use, group in itertools.groupby(zip(slices, found.uses(config), strict=True), key=lambda pair: pair[1]):
-        alike = [prepared for prepared, _ in group]
+    judged = zip(slices, found.uses(config), found.ratio.tolist(), strict=True)
+    for use, group in itertools.groupby(judged, key=lambda entry: entry[1]):
+        alike, _, ratios = zip(*group, strict=True)
         if use != "adapted":
             decision = "used as it is nevertheless" if arguments.unadapted else _DECISIONS[use]
             print(
                 f"{label}: the prior does not fit {len(alike)} of {len(slices)}: of unseen lines it leaves "
-                f"{100 * float(found.ratio.max()):.0f} % of what the first image leaves, more than {100 * FITS:.0f} %; "
-                f"{decision}",
+                f"{100 * max(ratios):.0f} % of what the first image leaves, more than {100 * FITS:.0f} %; {decision}",
                 file=sys.stderr,
             )
-        _reconstruct_alike(alike, arguments, preset, prior, use, label, result)
+        _reconstruct_alike(list(alike), arguments, preset, prior, use, label, result)
     return None
 
 
