@@ -102,6 +102,10 @@ def load_suite(name: str, wanted: Wanted) -> Suite:
         suite = _folder(wanted)
     else:
         raise InputError(f"--suite: expected one of {', '.join(SUITES)}, got {name!r}")
+    if wanted.group is not None and name in ("knees", "drawn_knees", "drawn_brains"):
+        most = len(KNEES["train"]) if name == "knees" else None
+        if wanted.group < 1 or (most is not None and wanted.group > most):
+            raise InputError(f"--group: expected 1 to {most or 'any number of'} subjects, got {wanted.group}")
     unknown = set(wanted.names) - {tested.name for tested in suite.test}
     if unknown:
         known = ", ".join(repr(tested.name) for tested in suite.test)

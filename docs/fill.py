@@ -38,6 +38,7 @@ FIT_FIELDS = (
     "start",
     "splitting",
     "pool",
+    "improve_start",
     "unrolls",
     "next_input",
     "loss",

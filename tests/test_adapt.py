@@ -17,11 +17,10 @@ from ugodit.adapt import (
     from_prior,
     normalize,
     recipe,
-    unadapted,
     unseen,
 )
 from ugodit.group import group_model
-from ugodit.networks import NetworkConfig
+from ugodit.networks import GroupNet, NetworkConfig
 from ugodit.operators import SenseOperator
 from ugodit.presets import PRESETS, Preset
 from ugodit.prior import Prior
@@ -82,6 +81,10 @@ def test_what_is_unseen_is_judged_without_its_noise(monkeypatch: pytest.MonkeyPa
     assert found(0.0) == (first, left)
     noise = NOISE_AT_MOST * first  # of the lines' energy
     assert found(1e6) == pytest.approx(((first - noise) / (1 - noise), (left - noise) / (1 - noise)), rel=1e-4)
+    # A first image that is worse than none: all of the lines' energy is open, and more.
+    monkeypatch.setattr(SenseOperator, "energy", lambda self: self.data_consistency(torch.zeros(self.shape)) / 100)
+    hopeless = unseen(scan(), model, config)
+    assert float(hopeless.first) > OPEN
     with pytest.raises(ValueError, match="random splits"):
         unseen(scan(), model, dataclasses.replace(config, splitting="all", unrolls=0))
 
@@ -107,10 +110,33 @@ def test_a_prior_that_makes_first_images_leaves_the_rest_to_a_new_network() -> N
     assert by.improve is not None
     assert by.config.steps == preset.alone.steps
     assert all(p.requires_grad for p in by.model.network.parameters())
-    # A new network says nothing yet: its image is the prior's, from which it starts, solved once more.
-    untouched = unadapted(scan(), by.model, by.config)
-    *_, last = adapt(scan(), by.model, by.config, by.improve)
-    assert not torch.allclose(last.averages()[0], untouched, rtol=1e-2)
+    fresh = GroupNet(preset.network, 1, seed=by.config.seed).state_dict()
+    assert all(torch.equal(weight, fresh[name]) for name, weight in by.model.network.state_dict().items())
+    *_, with_it = adapt(scan(), by.model, by.config, by.improve)
+    alone = recipe(scan(), None, None, preset)
+    *_, without = adapt(scan(), alone.model, by.config)
+    assert not torch.allclose(with_it.averages()[0], without.averages()[0], rtol=1e-2)
+    published = prior(quick("paper"))
+    with pytest.raises(ValueError, match="random splits"):
+        recipe(scan(), published, "first images", preset)
+
+
+def test_a_decoder_that_starts_anew_has_no_first_turn() -> None:
+    by = recipe(scan(), prior(quick()), "adapted", quick(), start="fresh")
+    assert by.improve is None
+    assert recipe(scan(), prior(quick()), "adapted", quick(), start=0).improve is not None
+
+
+def test_held_out_lines_and_uncertainty_with_two_turns() -> None:
+    preset = quick()
+    held_out = dataclasses.replace(preset, adapt=dataclasses.replace(preset.adapt, held_out=0.2))
+    by = recipe(scan(2), prior(preset), "adapted", held_out)
+    *_, last = adapt(scan(2), by.model, by.config, by.improve)
+    assert last.held_out is not None
+    images, spread = last.averages()[0], last.uncertainties()[0]
+    assert torch.isfinite(images).all()
+    assert spread.shape == (2, 1, *scan().shape[2:])
+    assert (spread[:, :, 8:16, 15:25] > 0).any()
 
 
 def test_a_dropped_prior_changes_nothing() -> None:

@@ -79,3 +79,16 @@ def test_real_scans_of_any_unit_prepare_alike(name: str) -> None:
     target = prepared.scan.target.numpy()
     image = prepared.magnitude(cg_sense(prepared.operator))
     assert metrics.psnr(target, image) > metrics.psnr(target, prepared.magnitude(prepared.operator.initial())) + 3
+
+
+def test_magnitude_of_the_coil_images() -> None:
+    own = undersample(scan(), line_mask(48, 2, 14))
+    prepared = preparation.prepare_scan(own, CPU, None)
+    maps = preparation.reconstruction_maps(own)  # soft: they fade out
+    image = torch.randn(prepared.operator.shape, generator=torch.Generator().manual_seed(0))
+    coil_images = maps * torch.complex(image[0, 0], image[0, 1])
+    expected = torch.linalg.vector_norm(coil_images, dim=0) * prepared.scale
+    torch.testing.assert_close(torch.from_numpy(prepared.magnitude(image, of_coils=True)), expected)
+    plain = torch.from_numpy(prepared.magnitude(image))
+    assert (plain >= expected * (1 - 1e-6)).all()
+    assert (plain > 1.2 * expected).any()

@@ -31,7 +31,7 @@ OPEN = 0.6
 little is known it knows more than nothing, and a network of the scan's own corrects it (docs/ablation.md)."""
 
 NOISE_AT_MOST = 0.5
-"""Of what the first image leaves of unseen lines: the most that is taken for noise."""
+"""Of unseen lines, and of what the first image leaves of them: the most that is taken for noise."""
 
 WarmStart = int | Literal["mean", "fresh"]
 Use = Literal["adapted", "first images", "dropped"]
@@ -145,7 +145,7 @@ def unseen(operator: SenseOperator, model: Unrolled, config: FitConfig, splits: 
         noise = noise + variance * measured_samples(lines)
         energy = energy + lines.energy()
     # The variance is an estimate, and holds the maps' errors: it may come out above all that there is.
-    noise = torch.minimum(noise, NOISE_AT_MOST * before)
+    noise = torch.minimum(noise, NOISE_AT_MOST * torch.minimum(before, energy))
     return Unseen((before - noise) / (energy - noise), (after - noise) / (energy - noise))
 
 
@@ -159,23 +159,30 @@ class Recipe:
     """See `fit.fit`."""
 
 
-def recipe(operator: SenseOperator, prior: Prior | None, use: Use, preset: Preset, start: WarmStart = "mean") -> Recipe:
+def recipe(
+    operator: SenseOperator, prior: Prior | None, use: Use | None, preset: Preset, start: WarmStart = "mean"
+) -> Recipe:
     """How the items of `operator` are fitted by `preset`, given what becomes of the prior.
 
-    `adapted`: its decoder is, on first images that the prior makes if `improve_start` says so. `first images`: the
-    prior makes them for a network that starts anew. `dropped`, or no prior: from scratch.
+    `adapted`: its decoder is, on first images that the prior makes if `improve_start` says so (and `start` is a decoder
+    of the prior's). `first images`: the prior makes them for a network that starts anew. `dropped`, or no prior (any
+    use): from scratch. ValueError for first images by a prior that was trained without random splits.
     """
     if prior is None or use == "dropped":
         return Recipe(from_scratch(operator, preset.network, preset.alone), preset.alone)
-    as_it_is = build_model(
-        prior.build().warm_start(1, "mean" if start == "fresh" else start), config_for(prior, preset.adapt), prior.extra
-    )
-    as_it_is = as_it_is.to(operator.device).requires_grad_(False)
+    config = config_for(prior, preset.adapt)
+    able = config.splitting == "random" and start != "fresh"
+    if use == "first images" and not able:
+        raise ValueError("use: first images need a prior of random splits, and one of its decoders")
+    improve = None
+    if able and (use == "first images" or config.improve_start):
+        improve = build_model(prior.build().warm_start(1, start), config, prior.extra)
+        improve = improve.to(operator.device).requires_grad_(False)
     if use == "first images":
         config = config_for(prior, preset.alone)
-        return Recipe(from_scratch(operator, preset.network, config), config, as_it_is)
+        return Recipe(from_scratch(operator, preset.network, config), config, improve)
     model, config = from_prior(operator, prior, preset.adapt, start)
-    return Recipe(model, config, as_it_is if config.improve_start and config.splitting == "random" else None)
+    return Recipe(model, config, improve)
 
 
 def unadapted(operator: SenseOperator, model: Unrolled, config: FitConfig) -> Tensor:

@@ -2,8 +2,8 @@
 
 A network that learned to fill in lines left out of its input expects such gaps. Given all lines its corrections are of
 the right kind but tend to overshoot, the more so the longer it was fitted to one scan. So the scan is shown to it in
-mirror images and with its sign turned, whose mean keeps what does not depend on the view, and a little of the first
-image, which knows less but has no such bias, is mixed in (docs/ablation.md).
+mirror images and with its sign turned, whose mean keeps what does not depend on the view, and a little of the image
+that the network started from is mixed in (docs/ablation.md).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .sparse import choose_weight, sparse_sense
 from .splitting import Split, acs_core, split_random
 
 SHARE = 0.9
-"""Of the mean over the views in the result; the rest is the first image."""
+"""Of the mean over the views in the result; the rest is the image that the network started from."""
 
 NEGATIVE = 0.3
 """Weight of the views with their sign turned among all views."""
@@ -54,7 +54,7 @@ class Starts:
         improve: Unrolled | None = None,
     ) -> None:
         """`fitted`: the lines that may be used, where some are held out; all of the operator's by default. `improve`: a
-        trained model of one decoder, used as it is: its images of the first images take their place."""
+        trained model of one decoder; what it makes of each first image is used instead."""
         self.operator = operator if fitted is None else operator.with_weights(fitted)
         self.config, self.generator, self.improve = config, generator, improve
         # From all lines, held-out ones too: the same weight while a model is fitted and when its image is made.

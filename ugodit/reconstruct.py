@@ -23,6 +23,7 @@ from . import baselines, metrics, report
 from .adapt import (
     FITS,
     HELPS,
+    NOISE_AT_MOST,
     OPEN,
     Recipe,
     Use,
@@ -150,6 +151,11 @@ def _checked_prior(arguments: argparse.Namespace, preset: Preset) -> Prior:
         config_for(prior, preset.adapt)
     except InputError as error:
         raise InputError(f"--prior: {arguments.prior}: its options do not go with [adapt]: {error}") from error
+    try:
+        if preset.adapt.improve_start:
+            config_for(prior, preset.alone)
+    except InputError as error:
+        raise InputError(f"--prior: {arguments.prior}: its options do not go with [alone]: {error}") from error
     return prior
 
 
@@ -167,7 +173,7 @@ def _recipes(arguments: argparse.Namespace, preset: Preset, prior: Prior | None)
         return [dataclasses.replace(adapted, held_out=0.0)]
     if not _may_drop(arguments, preset, prior):
         return [adapted]
-    return [adapted, config_for(prior, preset.alone), preset.alone]
+    return [adapted, preset.alone, *([config_for(prior, preset.alone)] if adapted.improve_start else [])]
 
 
 def _warm_start(text: str) -> WarmStart:
@@ -256,7 +262,7 @@ def _reconstruct_together(
 ) -> None:
     """Slices of one batch, those of which the prior serves in the same way together."""
     if prior is None or not _may_drop(arguments, preset, prior):
-        return _reconstruct_alike(slices, arguments, preset, prior, "adapted", label, result)
+        return _reconstruct_alike(slices, arguments, preset, prior, "adapted" if prior else None, label, result)
     operator = SenseOperator.stack([prepared.operator for prepared in slices])
     model, config = from_prior(operator, prior, preset.adapt, arguments.start)
     found = unseen(operator, model, config)
@@ -267,7 +273,7 @@ def _reconstruct_together(
             decision = "used as it is nevertheless" if arguments.unadapted else _DECISIONS[use]
             print(
                 f"{label}: the prior does not fit {len(alike)} of {len(slices)}: of unseen lines it leaves "
-                f"{100 * max(ratios):.0f} % of what the first image leaves, more than {100 * FITS:.0f} %; {decision}",
+                f"{100 * max(ratios):.0f} % of what the first image leaves ({100 * FITS:.0f} % is too much); {decision}",
                 file=sys.stderr,
             )
         _reconstruct_alike(list(alike), arguments, preset, prior, use, label, result)
@@ -275,7 +281,7 @@ def _reconstruct_together(
 
 
 _DECISIONS = {
-    "first images": "it makes the first images, and a network is fitted to the scan alone",
+    "first images": "it makes the first images only, as the lines leave most open, and a new network is fitted",
     "dropped": "dropped: fitting the scan alone",
 }
 
@@ -285,11 +291,11 @@ def _reconstruct_alike(
     arguments: argparse.Namespace,
     preset: Preset,
     prior: Prior | None,
-    use: Use,
+    use: Use | None,
     label: str,
     result: _Result,
 ) -> None:
-    """Slices that go by one recipe, together."""
+    """Slices that go by one recipe, together; no use without a prior."""
     operator = SenseOperator.stack([prepared.operator for prepared in slices])
     if arguments.unadapted and prior is not None:
         model, config = from_prior(operator, prior, preset.adapt, arguments.start)
@@ -300,9 +306,9 @@ def _reconstruct_alike(
         spread = unadapted_uncertainty(operator, model, config) if arguments.uncertainty else None
     else:
         chosen = recipe(operator, prior, use, preset, arguments.start)
-        use_of_it = use if prior else ""
+        use_of_it = use or ""
         last, images, seconds = _fit(operator, chosen, label, arguments.json)
-        stopped = f"{'the prior was dropped; ' if prior and use == 'dropped' else ''}{last.stopped}"
+        stopped = f"{'the prior was dropped; ' if use == 'dropped' else ''}{last.stopped}"
         spread = last.uncertainties()[0] if arguments.uncertainty else None
     ours = dict(zip(METHODS, (operator.initial(), baselines.cg_sense(operator), images), strict=True))
     for item, prepared in enumerate(slices):
@@ -428,7 +434,8 @@ def _settings(
         settings |= {"start": arguments.start, "unadapted": arguments.unadapted}
         if _may_drop(arguments, preset, prior):
             alone = {"fit": preset.alone.to_dict(), "network": preset.network.to_dict()}
-            settings["without the prior where it does not fit"] = {"limits": [FITS, HELPS, OPEN], **alone}
+            limits = {"fits": FITS, "helps": HELPS, "open": OPEN, "noise at most": NOISE_AT_MOST}
+            settings["where the prior does not fit"] = {"limits": limits, **alone}
     if volume.mask is None:
         settings["mask"] = {
             "kind": arguments.mask,

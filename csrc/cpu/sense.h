@@ -42,8 +42,8 @@ struct Mask {
     // A last pass of radix R works on n / R blocks. uniform[b]: the weight of all of the block's positions, 0 where
     // they differ.
     const float* uniform;
-    // counts[b]: outputs with a weight; for a dense R, pairs (k, R - k)
-    // with a weight, which pairs[b (R - 1) / 2 + i] lists as k.
+    // counts[b]: outputs with a weight; for a dense R, pairs (k, R - k) with a weight, which pairs[b (R - 1) / 2 + i]
+    // lists as k.
     const int* counts;
     const int* pairs;
 };

@@ -42,8 +42,8 @@ void plane_columns(const SenseCall& call, int chunk) {
     const int columns = width - first < kPlaneColumns ? width - first : kPlaneColumns;
     float* line = thread_memory(call);
     float* scratch = line + static_cast<std::size_t>(plan.n) * kPlaneColumns * kValue;
-    float* table = scratch + pass_scratch_floats(plan);
-    float* uniform = table + plan.n;
+    float* weight_table = scratch + pass_scratch_floats(plan);
+    float* uniform = weight_table + plan.n;
     int* counts = reinterpret_cast<int*>(uniform + plan.n);
     int* pairs = counts + plan.n;
     // Neighbouring columns together: whole cache lines, and one walk through the pages of the plane.
@@ -60,7 +60,7 @@ void plane_columns(const SenseCall& call, int chunk) {
         const int position = first + c;
         const float* weights = call.weights + call.plane_item * call.weights_stride + call.plan->output[position];
         const auto weight = [&](int k) { return weights[static_cast<std::size_t>(k) * width]; };
-        const Mask mask = fill_mask(plan, weight, table, uniform, counts, pairs);
+        const Mask mask = fill_mask(plan, weight, weight_table, uniform, counts, pairs);
         const std::size_t block = call.plane_block / kParts;
         const std::size_t packed = (block * width + position) * plan.n * 2 * kLanes + lane_offset(call);
         const float* kspace =

@@ -1,4 +1,5 @@
-// The last stage of blocks that the mask measures in one place, or as a whole.
+// The last stage of blocks that the mask measures in one place, or as a whole. Lengths that Bluestein's algorithm
+// transforms have a short cut in the normal operator only.
 #pragma once
 
 #include <type_traits>

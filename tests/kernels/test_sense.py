@@ -67,16 +67,35 @@ def test_masks_along_both_axes(height: int, width: int, variant: str) -> None:
     assert worst_error(problem(2, 5, height, width, both=True)) < TOLERANCE
 
 
-@pytest.mark.parametrize("both", [False, True])
+def regular_weights(n: int, every: int, offset: int) -> torch.Tensor:
+    """Every `every`-th entry and a few central ones, all of one weight but one of them."""
+    weights = torch.zeros(n)
+    weights[offset % every :: every] = 0.7
+    weights[n // 2 - n // 16 : n // 2 + n // 16] = 0.7
+    weights[n // 2] = 0.4
+    return weights
+
+
 @pytest.mark.parametrize("every", [1, 2, 4, 8])
-@pytest.mark.parametrize("width", [48, 64, 92, 96, 256, 262, 320, 368, 386])
-def test_regular_masks(width: int, every: int, both: bool, variant: str) -> None:
+@pytest.mark.parametrize("size", [48, 64, 92, 96, 131, 256, 262, 320, 368, 386])
+def test_regular_masks(size: int, every: int, variant: str) -> None:
     """Blocks of the last pass that are measured as a whole, or in one place, have short cuts of their own."""
-    p = problem(1, 3, 8, width, both=both, density=1.0)
-    weights = torch.zeros_like(p.weights)
-    weights[..., 3 % every :: every] = 0.7
-    weights[..., width // 2 - width // 16 : width // 2 + width // 16] = 0.7
-    assert worst_error(Problem(p.image, p.maps, p.kspace, weights, 3)) < TOLERANCE
+    along_width = problem(3, 3, 8, size, density=1.0)
+    weights = torch.stack([regular_weights(size, every, offset) for offset in range(3)])
+    assert worst_error(Problem(along_width.image, along_width.maps, along_width.kspace, weights, 3)) < TOLERANCE
+    along_height = problem(3, 3, size, 8, both=True, density=1.0)
+    plane = weights[:, :, None].expand(-1, -1, 8).contiguous()
+    assert worst_error(Problem(along_height.image, along_height.maps, along_height.kspace, plane, 3)) < TOLERANCE
+
+
+@pytest.mark.parametrize("size", [8, 12, 16, 48, 96, 256])
+def test_every_single_line(size: int, variant: str) -> None:
+    """A mask for each line alone, along either axis: every output of every butterfly that comes last."""
+    weights = 0.7 * torch.eye(size)
+    p = problem(size, 2, 2, size, density=1.0)
+    assert worst_error(Problem(p.image, p.maps, p.kspace, weights, 2)) < TOLERANCE
+    p = problem(size, 2, size, 2, both=True, density=1.0)
+    assert worst_error(Problem(p.image, p.maps, p.kspace, weights[:, :, None].expand(-1, -1, 2), 2)) < TOLERANCE
 
 
 @pytest.mark.parametrize("both", [False, True])

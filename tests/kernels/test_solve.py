@@ -51,6 +51,22 @@ def test_converges_to_the_dense_solution(coils: int, both: bool, variant: str) -
         assert (residual_norm < 3e-7 * p.image.flatten(1).norm(dim=1)).all()
 
 
+@pytest.mark.parametrize("width", [23, 46, 48, 64])
+def test_converges_for_regular_masks(width: int, variant: str) -> None:
+    """Blocks of frequencies that are measured as a whole are not transformed at all."""
+    p = scaled_problem(2, 5, 2, width)
+    weights = torch.zeros(2, width)
+    weights[0, ::4] = 1.0
+    weights[1, 1::2] = 0.7
+    weights[:, width // 2 - 3 : width // 2 + 3] = 0.7
+    p = Problem(p.image, p.maps, p.kspace, weights, 5)
+    mu = torch.tensor([MU, 2 * MU])
+    solution, _ = kernels.sense_solve(
+        p.image, torch.zeros_like(p.image), kernels.pack_maps(p.maps), weights, mu, 5, 60, 1e-7
+    )
+    assert relative_error(solution, dense_solve(p, p.image.double(), mu.double())) < CONVERGED
+
+
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("iterations", [0, 1, 3])
 def test_each_iteration_is_the_reference_one(iterations: int, both: bool, variant: str) -> None:

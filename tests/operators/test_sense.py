@@ -187,3 +187,14 @@ def test_measurements_of_a_random_volume_have_the_energy_of_their_lines() -> Non
     operator = SenseOperator.from_kspace(kspace, maps, torch.ones(8))
     expected = kspace.abs().square().sum((1, 2, 3))
     torch.testing.assert_close(operator.energy(), expected, rtol=1e-5, atol=0)
+
+
+def test_sensitivity_is_the_norm_of_the_maps() -> None:
+    kspace, maps, _ = small_scan(rows=24, columns=18)
+    faded = maps * torch.linspace(0, 1, 18)
+    one = SenseOperator.from_kspace(kspace, faded, line_mask(18), rows=20)
+    expected = torch.linalg.vector_norm(faded, dim=0)[2:22]
+    for operator in (one, one.scaled(3.0), SenseOperator.stack([one, one])):
+        for item in operator.sensitivity:
+            torch.testing.assert_close(item[0], expected)
+        assert torch.equal(operator.support, operator.sensitivity > 0)
