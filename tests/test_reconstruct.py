@@ -348,3 +348,21 @@ def test_the_scan_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert status == 2
     assert "is the scan itself" in log
     assert scan.read_bytes() == before
+
+
+def test_what_can_not_happen_needs_no_options_that_go_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """[alone] has to go with the prior's options only where the prior may make first images for it."""
+    scan, path = write_scan(tmp_path / "a.h5", 1), tmp_path / "p.safetensors"
+    assert train.main([str(scan), "--out", str(path), "--config", str(quick_config(tmp_path))]) == 0
+    alone = QUICK + "proposal_variance = 0.0\nlearn_mu = true\n"
+    status, _, log = run(
+        capsys, scan, "--prior", path, "--out", tmp_path / "one", "--config", quick_config(tmp_path, alone)
+    )
+    assert status == 0, log
+    both = quick_config(tmp_path, alone.replace("[adapt]", "[adapt]\nimprove_start = true"))
+    status, _, log = run(capsys, scan, "--prior", path, "--out", tmp_path / "two", "--config", both)
+    assert status == 2
+    assert "its options do not go with [alone]: proposal_variance" in log
+    assert not (tmp_path / "two").exists()

@@ -273,7 +273,8 @@ def _reconstruct_together(
             decision = "used as it is nevertheless" if arguments.unadapted else _DECISIONS[use]
             print(
                 f"{label}: the prior does not fit {len(alike)} of {len(slices)}: of unseen lines it leaves "
-                f"{100 * max(ratios):.0f} % of what the first image leaves ({100 * FITS:.0f} % is too much); {decision}",
+                f"{100 * max(ratios):.0f} % of what the first image leaves ({100 * FITS:.0f} % is too much); "
+                f"{decision}",
                 file=sys.stderr,
             )
         _reconstruct_alike(list(alike), arguments, preset, prior, use, label, result)
