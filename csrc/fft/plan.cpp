@@ -202,7 +202,8 @@ std::unique_ptr<Owner> build(int n, const Machine& machine) {
     lay_out(*owner, machine, radices, 0, n, owner->input, owner->output);
     const int last = radices.back();
     if (!machine.has_butterfly(last) && last > machine.largest_dense_prime) add_bluestein(*owner, machine, last);
-    for (int t = 0; machine.has_butterfly(last) && t < last; ++t) owner->last_roots.push_back(unit(-2 * kPi * t / last));
+    for (int t = 0; machine.has_butterfly(last) && t < last; ++t)
+        owner->last_roots.push_back(unit(-2 * kPi * t / last));
     const Stage& first = owner->plan.stages[0];
     for (int j = 0; j < first.span; ++j) {
         for (int q = 0; q < first.radix; ++q) owner->visit.push_back(owner->input[q * first.span + j]);
