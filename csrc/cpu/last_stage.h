@@ -151,29 +151,10 @@ void finish(const Plan& plan, int base, const Mask& mask, WorkData data, S& sink
         return empty ? clear(data, base, stage.radix) : finish_dense(plan, mask, base, data, sink, scratch);
     }
     if (S::kMasked && mask.counts[base / stage.radix] == 0) return clear(data, base, stage.radix);
-    switch (stage.radix) {
-        case 1:
-            return finish_radix<1>(base, data, sink);
-        case 2:
-            return finish_radix<2>(base, data, sink);
-        case 3:
-            return finish_radix<3>(base, data, sink);
-        case 4:
-            return finish_radix<4>(base, data, sink);
-        case 5:
-            return finish_radix<5>(base, data, sink);
-        case 6:
-            return finish_radix<6>(base, data, sink);
-        case 8:
-            return finish_radix<8>(base, data, sink);
-        case 12:
-            return finish_radix<12>(base, data, sink);
-        case 16:
-            return finish_radix<16>(base, data, sink);
-        default:
-            // Bluestein's inner lengths have only small factors, so Convolve never comes here again.
-            if constexpr (S::kMasked || !S::kForward) finish_bluestein(plan, base, data, sink, scratch);
-    }
+    const auto butterflies = [&](auto radix) UGODIT_LAMBDA { finish_radix<radix.value>(base, data, sink); };
+    if (with_butterfly(stage.radix, butterflies)) return;
+    // Bluestein's inner lengths have only small factors, so Convolve never comes here again.
+    if constexpr (S::kMasked || !S::kForward) finish_bluestein(plan, base, data, sink, scratch);
 }
 
 // Depth first: a block is finished, forwards and backwards, while it is in cache.

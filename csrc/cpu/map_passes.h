@@ -98,54 +98,19 @@ void sum_coils_dense(const Plan& plan, const float* maps, const float* work, flo
 
 template <int Rows>
 void apply_maps_rows(const Plan& plan, const float* maps, const float* image, float* work, float* scratch) {
-    switch (plan.stages[0].radix) {
-        case 1:
-            return apply_maps_radix<Rows, 1>(plan, maps, image, work);
-        case 2:
-            return apply_maps_radix<Rows, 2>(plan, maps, image, work);
-        case 3:
-            return apply_maps_radix<Rows, 3>(plan, maps, image, work);
-        case 4:
-            return apply_maps_radix<Rows, 4>(plan, maps, image, work);
-        case 5:
-            return apply_maps_radix<Rows, 5>(plan, maps, image, work);
-        case 6:
-            return apply_maps_radix<Rows, 6>(plan, maps, image, work);
-        case 8:
-            return apply_maps_radix<Rows, 8>(plan, maps, image, work);
-        case 12:
-            return apply_maps_radix<Rows, 12>(plan, maps, image, work);
-        case 16:
-            return apply_maps_radix<Rows, 16>(plan, maps, image, work);
-        default:
-            return apply_maps_dense<Rows>(plan, maps, image, work, scratch);
-    }
+    const auto butterflies = [&](auto radix)
+                                 UGODIT_LAMBDA { apply_maps_radix<Rows, radix.value>(plan, maps, image, work); };
+    if (!with_butterfly(plan.stages[0].radix, butterflies)) apply_maps_dense<Rows>(plan, maps, image, work, scratch);
 }
 
 template <int Rows>
 void sum_coils_rows(const Plan& plan, const float* maps, const float* next, const float* work, float* image,
                     bool accumulate, float* scratch) {
-    switch (plan.stages[0].radix) {
-        case 1:
-            return sum_coils_radix<Rows, 1>(plan, maps, next, work, image, accumulate);
-        case 2:
-            return sum_coils_radix<Rows, 2>(plan, maps, next, work, image, accumulate);
-        case 3:
-            return sum_coils_radix<Rows, 3>(plan, maps, next, work, image, accumulate);
-        case 4:
-            return sum_coils_radix<Rows, 4>(plan, maps, next, work, image, accumulate);
-        case 5:
-            return sum_coils_radix<Rows, 5>(plan, maps, next, work, image, accumulate);
-        case 6:
-            return sum_coils_radix<Rows, 6>(plan, maps, next, work, image, accumulate);
-        case 8:
-            return sum_coils_radix<Rows, 8>(plan, maps, next, work, image, accumulate);
-        case 12:
-            return sum_coils_radix<Rows, 12>(plan, maps, next, work, image, accumulate);
-        case 16:
-            return sum_coils_radix<Rows, 16>(plan, maps, next, work, image, accumulate);
-        default:
-            return sum_coils_dense<Rows>(plan, maps, work, image, accumulate, scratch);
+    const auto butterflies = [&](auto radix) UGODIT_LAMBDA {
+        sum_coils_radix<Rows, radix.value>(plan, maps, next, work, image, accumulate);
+    };
+    if (!with_butterfly(plan.stages[0].radix, butterflies)) {
+        sum_coils_dense<Rows>(plan, maps, work, image, accumulate, scratch);
     }
 }
 

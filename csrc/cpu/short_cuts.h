@@ -62,40 +62,26 @@ void finish_one(const Plan& plan, int base, WorkData data, S& sink) {
 // A block whose weights are all w: its transforms forwards and back are, together, w R times the identity. So
 //     F^H w (F x - y) = w R (x - F^H y / R)   and   w |F x - y|^2 = w R |x - F^H y / R|^2:
 // one transform of the measurements is left, and none without them. With regular undersampling these are many blocks.
-UGODIT_INLINE Value uniform_residual(Value x, Value shifted, Vec factor, Vec& loss) {
-    const Value residual = x - shifted, result{factor * residual.re, factor * residual.im};
-    loss = madd(result.im, residual.im, madd(result.re, residual.re, loss));
-    return result;
-}
-
-inline void finish_uniform(int base, int radix, float weight, WorkData data, NormalSink& sink) {
-    const Vec factor = Vec::broadcast(weight * static_cast<float>(radix));
-    const Value none{Vec::zero(), Vec::zero()};
-    for (int q = 0; q < radix; ++q) {
-        data.store(base + q, uniform_residual(data.load(base + q), none, factor, sink.loss));
+inline void finish_uniform(const Plan&, const Stage& stage, int base, float weight, WorkData data, NormalSink& sink,
+                           float*) {
+    const Vec factor = Vec::broadcast(weight * static_cast<float>(stage.radix));
+    for (int q = 0; q < stage.radix; ++q) {
+        data.store(base + q, weighted(data.load(base + q), factor, sink.loss));
     }
 }
 
-template <int Radix>
-void finish_uniform(int base, float weight, WorkData data, ResidualSink& sink) {
-    const Vec factor = Vec::broadcast(weight * static_cast<float>(Radix));
-    fft::butterfly<Radix, true>([&](int k) UGODIT_LAMBDA { return read_measured(sink, base + k); },
-                                [&](int q, Value value) UGODIT_LAMBDA {
-                                    const Value shifted = scaled(value, 1.0f / Radix);
-                                    data.store(base + q,
-                                               uniform_residual(data.load(base + q), shifted, factor, sink.loss));
-                                });
-}
-
-inline void finish_uniform_dense(const Stage& stage, const Complex<float>* roots, int base, float weight, WorkData data,
-                                 ResidualSink& sink, float* scratch) {
+inline void finish_uniform(const Plan& plan, const Stage& stage, int base, float weight, WorkData data,
+                           ResidualSink& sink, float* scratch) {
     const float share = 1.0f / static_cast<float>(stage.radix);
     const Vec factor = Vec::broadcast(weight * static_cast<float>(stage.radix));
-    dense_dft<true>(
-        stage.radix, roots, scratch, [&](int k) UGODIT_LAMBDA { return read_measured(sink, base + k); },
-        [&](int q, Value value) UGODIT_LAMBDA {
-            data.store(base + q, uniform_residual(data.load(base + q), scaled(value, share), factor, sink.loss));
-        });
+    const auto measured = [&](int k) UGODIT_LAMBDA { return read_measured(sink, base + k); };
+    const auto subtract = [&](int q, Value value) UGODIT_LAMBDA {
+        data.store(base + q, weighted(data.load(base + q) - scaled(value, share), factor, sink.loss));
+    };
+    const auto butterflies = [&](auto radix) UGODIT_LAMBDA { fft::butterfly<radix.value, true>(measured, subtract); };
+    if (!with_butterfly(stage.radix, butterflies)) {
+        dense_dft<true>(stage.radix, plan.roots + stage.roots, scratch, measured, subtract);
+    }
 }
 
 // Whether the block was finished by a short cut.
@@ -105,23 +91,16 @@ UGODIT_INLINE bool finish_by_short_cut(const Plan& plan, int base, const Mask& m
     const Stage& stage = plan.stages[plan.stage_count - 1];
     const int block = base / stage.radix;
     const float weight = mask.uniform[block];
-    if constexpr (std::is_same_v<S, NormalSink>) {
-        if (weight != 0.0f) return finish_uniform(base, stage.radix, weight, data, sink), true;
-    } else if (weight != 0.0f && stage.roots >= 0) {
-        return finish_uniform_dense(stage, plan.roots + stage.roots, base, weight, data, sink, scratch), true;
+    const bool dense = stage.roots >= 0;
+    // Smaller butterflies have little to gain.
+    const bool large = stage.radix >= 8 && stage.radix <= 16 && !dense;
+    if (weight != 0.0f && (std::is_same_v<S, NormalSink> || dense || large)) {
+        return finish_uniform(plan, stage, base, weight, data, sink, scratch), true;
     }
-    const bool one = stage.roots < 0 && mask.counts[block] == 1;
-    const auto with_butterfly = [&](auto radix) UGODIT_LAMBDA {
-        if constexpr (std::is_same_v<S, ResidualSink>) {
-            if (weight != 0.0f) return finish_uniform<radix.value>(base, weight, data, sink), true;
-        }
-        return one && (finish_one<radix.value>(plan, base, data, sink), true);
-    };
-    // Smaller radices have little to gain.
-    if (stage.radix == 8) return with_butterfly(std::integral_constant<int, 8>{});
-    if (stage.radix == 12) return with_butterfly(std::integral_constant<int, 12>{});
-    if (stage.radix == 16) return with_butterfly(std::integral_constant<int, 16>{});
-    return false;
+    if (!large || mask.counts[block] != 1) return false;
+    return with_butterfly(stage.radix, [&](auto radix) UGODIT_LAMBDA {
+        if constexpr (radix.value >= 8) finish_one<radix.value>(plan, base, data, sink);
+    });
 }
 
 }  // namespace ugodit::UGODIT_ISA

@@ -25,23 +25,24 @@ UGODIT_INLINE Value read_measured(const Sink& sink, int position) {
     return load_value(here, kPackedApart);
 }
 
+// The residual times its weight; its share of the loss is added.
+UGODIT_INLINE Value weighted(Value residual, Vec weight, Vec& loss) {
+    const Value result{weight * residual.re, weight * residual.im};
+    loss = madd(result.im, residual.im, madd(result.re, residual.re, loss));
+    return result;
+}
+
 struct ResidualSink : Sink {
     static constexpr bool kForward = true, kInverse = true, kMasked = true;
     UGODIT_INLINE Value operator()(int position, Value value) {
-        const Value target = read_measured(*this, position);
-        const Value residual = value - target;
-        const Value result = scaled(residual, weights[position]);
-        loss = madd(result.im, residual.im, madd(result.re, residual.re, loss));
-        return result;
+        return weighted(value - read_measured(*this, position), Vec::broadcast(weights[position]), loss);
     }
 };
 
 struct NormalSink : Sink {
     static constexpr bool kForward = true, kInverse = true, kMasked = true;
     UGODIT_INLINE Value operator()(int position, Value value) {
-        const Value result = scaled(value, weights[position]);
-        loss = madd(result.im, value.im, madd(result.re, value.re, loss));
-        return result;
+        return weighted(value, Vec::broadcast(weights[position]), loss);
     }
 };
 

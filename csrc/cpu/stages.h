@@ -18,6 +18,38 @@ UGODIT_INLINE Value twiddled(Value value, const Complex<float>* twiddle, int q) 
     return twiddle == nullptr || q == 0 ? value : fft::rotate<Inverse>(value, twiddle[q - 1]);
 }
 
+template <int Value>
+struct Constant {
+    static constexpr int value = Value;
+};
+
+// Calls visit(Constant<radix>) if the radix has a butterfly, and says whether it has.
+template <class Visit>
+UGODIT_INLINE bool with_butterfly(int radix, const Visit& visit) {
+    switch (radix) {
+        case 1:
+            return visit(Constant<1>{}), true;
+        case 2:
+            return visit(Constant<2>{}), true;
+        case 3:
+            return visit(Constant<3>{}), true;
+        case 4:
+            return visit(Constant<4>{}), true;
+        case 5:
+            return visit(Constant<5>{}), true;
+        case 6:
+            return visit(Constant<6>{}), true;
+        case 8:
+            return visit(Constant<8>{}), true;
+        case 12:
+            return visit(Constant<12>{}), true;
+        case 16:
+            return visit(Constant<16>{}), true;
+        default:
+            return false;
+    }
+}
+
 struct WorkData {
     float* work;
     UGODIT_INLINE Value load(int position) const { return load_value(work + position * kValue, kApart); }
@@ -55,28 +87,10 @@ void stage_dense(const Plan& plan, const Stage& stage, int base, WorkData data, 
 
 template <bool Inverse>
 void run_stage(const Plan& plan, const Stage& stage, int base, WorkData data, float* scratch) {
-    switch (stage.radix) {
-        case 1:
-            return;
-        case 2:
-            return stage_radix<Inverse, 2>(plan, stage, base, data);
-        case 3:
-            return stage_radix<Inverse, 3>(plan, stage, base, data);
-        case 4:
-            return stage_radix<Inverse, 4>(plan, stage, base, data);
-        case 5:
-            return stage_radix<Inverse, 5>(plan, stage, base, data);
-        case 6:
-            return stage_radix<Inverse, 6>(plan, stage, base, data);
-        case 8:
-            return stage_radix<Inverse, 8>(plan, stage, base, data);
-        case 12:
-            return stage_radix<Inverse, 12>(plan, stage, base, data);
-        case 16:
-            return stage_radix<Inverse, 16>(plan, stage, base, data);
-        default:
-            return stage_dense<Inverse>(plan, stage, base, data, scratch);
-    }
+    const auto butterflies = [&](auto radix) UGODIT_LAMBDA {
+        if constexpr (radix.value > 1) stage_radix<Inverse, radix.value>(plan, stage, base, data);
+    };
+    if (!with_butterfly(stage.radix, butterflies)) stage_dense<Inverse>(plan, stage, base, data, scratch);
 }
 
 }  // namespace ugodit::UGODIT_ISA
