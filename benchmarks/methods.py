@@ -30,6 +30,7 @@ from ugodit.adapt import (
     build_model,
     from_prior,
     from_scratch,
+    is_tried,
     recipe,
     unadapted,
     unadapted_uncertainty,
@@ -318,26 +319,24 @@ def _with_prior(*, adapted: bool) -> Callable[[Problem, Configuration, Group | N
                 for table in ("train", "adapt", "alone")
             },
         )
-        with Stopwatch() as building:
-            model, config = from_prior(operator, prior, preset.adapt, start)
-        random = config.splitting == "random"
+        use: Use = "adapted"
         more: dict[str, Any] = {}
-        if adapted:
-            with Stopwatch() as watch:
-                use: Use = "adapted"
-                if random and start != "fresh":
-                    found = unseen(operator, model, config)
-                    (use,) = found.uses(config)
-                    more["unseen"] = _shares(found)
+        with Stopwatch() as watch:
+            model, config = from_prior(operator, prior, preset.adapt, start)
+            if adapted and is_tried(config, start):
+                found = unseen(operator, model, config)
+                (use,) = found.uses(config)
+                more["unseen"] = _shares(found)
+            if adapted:
                 chosen = recipe(operator, prior, use, preset, start)
+            else:
+                image = problem.prepared.magnitude(unadapted(operator, model, config))
+        if adapted:
             outcome = _followed(problem, chosen, watch)
             more["prior_use"] = use
         else:
-            with Stopwatch() as watch:
-                image = problem.prepared.magnitude(unadapted(operator, model, config))
-            seconds, cpu_seconds = building.seconds + watch.seconds, building.cpu_seconds + watch.cpu_seconds
-            outcome = Outcome(image, seconds, cpu_seconds)
-            if random:
+            outcome = Outcome(image, watch.seconds, watch.cpu_seconds)
+            if config.splitting == "random":
                 # For the record only: a prior that is used as it is needs none of this.
                 more["unseen"] = _shares(unseen(operator, model, config))
                 spread = problem.prepared.magnitude(unadapted_uncertainty(operator, model, config))

@@ -125,6 +125,11 @@ class Unseen:
         return [use(*pair) for pair in zip(self.ratio.tolist(), self.first.tolist(), strict=True)]
 
 
+def is_tried(config: FitConfig, start: WarmStart) -> bool:
+    """Whether a prior is asked about unseen lines before it is used. A fresh decoder has nothing to be asked about."""
+    return config.splitting == "random" and start != "fresh"
+
+
 @torch.no_grad()
 def unseen(operator: SenseOperator, model: Unrolled, config: FitConfig, splits: int = 3) -> Unseen:
     """How well a prior's model explains lines that it does not see, beside its own first image.
@@ -171,11 +176,11 @@ def recipe(
     if prior is None or use == "dropped":
         return Recipe(from_scratch(operator, preset.network, preset.alone), preset.alone)
     config = config_for(prior, preset.adapt)
-    able = config.splitting == "random" and start != "fresh"
-    if use == "first images" and not able:
+    tried = is_tried(config, start)
+    if use == "first images" and not tried:
         raise ValueError("use: first images need a prior of random splits, and one of its decoders")
     improve = None
-    if able and (use == "first images" or config.improve_start):
+    if tried and (use == "first images" or config.improve_start):
         improve = build_model(prior.build().warm_start(1, start), config, prior.extra)
         improve = improve.to(operator.device).requires_grad_(False)
     if use == "first images":

@@ -112,10 +112,15 @@ def in_precision(model: Unrolled, config: FitConfig) -> Callable[[Tensor], Tenso
     """The model's network, evaluated in the arithmetic that `config` asks for."""
 
     def evaluate(z: Tensor) -> Tensor:
-        with torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16"):
+        with autocast(z, config):
             return model.network(z).float()
 
     return evaluate
+
+
+def autocast(z: Tensor, config: FitConfig) -> torch.autocast:
+    """The arithmetic that `config` asks for, for what is computed from z."""
+    return torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
 def _solve_weight(operator: SenseOperator, config: FitConfig) -> Tensor | None:

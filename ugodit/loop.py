@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from .config import FitConfig
 from .draws import Draw, FixedDraws, draw_on_host
-from .ensemble import Starts, reconstruct, uncertainty
+from .ensemble import Starts, autocast, reconstruct, uncertainty
 from .networks.calls import PLAIN, compiled
 from .networks.unrolled import Unrolled
 from .operators.sense import SenseOperator
@@ -190,7 +190,7 @@ class Loop:
         calls = self.calls if draw is not None else PLAIN
 
         def evaluate(z: Tensor) -> Tensor:
-            with self._autocast(z):
+            with autocast(z, self.config):
                 if draw is not None and self.reuse:
                     return network.decode(item.features, z, item.which, calls).float()
                 turn, turn_back = next(symmetries, (_same, _same))
@@ -198,13 +198,10 @@ class Loop:
 
         return evaluate
 
-    def _autocast(self, z: Tensor) -> torch.autocast:
-        return torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bfloat16")
-
     @torch.no_grad()
     def _encode(self, item: Item) -> None:
         """Bring the frozen encoder's features up to date, in the memory that they have."""
-        with self._autocast(item.input):
+        with autocast(item.input, self.config):
             features = self.model.network.encode(item.input, self.calls)
         if not item.features:
             item.features = features

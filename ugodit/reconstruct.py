@@ -31,6 +31,7 @@ from .adapt import (
     adapt,
     config_for,
     from_prior,
+    is_tried,
     recipe,
     unadapted,
     unadapted_uncertainty,
@@ -159,11 +160,6 @@ def _checked_prior(arguments: argparse.Namespace, preset: Preset) -> Prior:
     return prior
 
 
-def _may_drop(arguments: argparse.Namespace, preset: Preset, prior: Prior) -> bool:
-    """Whether the prior is tried on each scan first. A fresh decoder has nothing to be tried for."""
-    return config_for(prior, preset.adapt).splitting == "random" and arguments.start != "fresh"
-
-
 def _recipes(arguments: argparse.Namespace, preset: Preset, prior: Prior | None) -> list[FitConfig]:
     """All that some scan may be fitted by."""
     if prior is None:
@@ -171,7 +167,7 @@ def _recipes(arguments: argparse.Namespace, preset: Preset, prior: Prior | None)
     adapted = config_for(prior, preset.adapt)
     if arguments.unadapted:
         return [dataclasses.replace(adapted, held_out=0.0)]
-    if not _may_drop(arguments, preset, prior):
+    if not is_tried(adapted, arguments.start):
         return [adapted]
     return [adapted, preset.alone, *([config_for(prior, preset.alone)] if adapted.improve_start else [])]
 
@@ -261,7 +257,7 @@ def _reconstruct_together(
     result: _Result,
 ) -> None:
     """Slices of one batch, those of which the prior serves in the same way together."""
-    if prior is None or not _may_drop(arguments, preset, prior):
+    if prior is None or not is_tried(config_for(prior, preset.adapt), arguments.start):
         return _reconstruct_alike(slices, arguments, preset, prior, "adapted" if prior else None, label, result)
     operator = SenseOperator.stack([prepared.operator for prepared in slices])
     model, config = from_prior(operator, prior, preset.adapt, arguments.start)
@@ -433,7 +429,7 @@ def _settings(
         settings["network"] = preset.network.to_dict()
     else:
         settings |= {"start": arguments.start, "unadapted": arguments.unadapted}
-        if _may_drop(arguments, preset, prior):
+        if is_tried(config_for(prior, preset.adapt), arguments.start):
             alone = {"fit": preset.alone.to_dict(), "network": preset.network.to_dict()}
             limits = {"fits": FITS, "helps": HELPS, "open": OPEN, "noise at most": NOISE_AT_MOST}
             settings["where the prior does not fit"] = {"limits": limits, **alone}
