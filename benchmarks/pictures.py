@@ -11,6 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 from PIL import Image
 from records import KEY, Record, digest
@@ -154,6 +155,10 @@ def curves_picture(path: Path, tables: Mapping[str, Sequence[Record]]) -> bool:
         handles |= _draw_curves(axis, shared)
         count = len({_scan(run) for run in shared})
         axis.set(xscale="log", xlabel="seconds", ylabel="PSNR, dB (mean over scans)", title=f"{title}, scans: {count}")
+        # Panels of less than a decade are labelled at every step of it by default, one label over the other.
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axis.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
         low, high = axis.get_ylim()
         axis.set_ylim(max(low, high - SHOWN_DB), high)  # the first steps of an un-trained network say little
         axis.grid(alpha=0.25)
@@ -190,9 +195,9 @@ def _draw_curves(axis: Axes, records: Sequence[Record]) -> dict[str, Artist]:
         for style, (label, runs) in zip(("-", "--", ":", "-."), _by_label(curved, method).items(), strict=False):
             seconds, psnrs = mean_curve([run["curve"] for run in runs])
             handles[label] = axis.plot(seconds, psnrs, style, color=colour, linewidth=width)[0]
-    for label, runs in _by_label(records, "group_unadapted").items():
+    for marker, (label, runs) in zip("os^D", _by_label(records, "group_unadapted").items(), strict=False):
         point = [float(np.mean([run[name] for run in runs])) for name in ("seconds", "psnr")]
-        handles[label] = axis.plot(*point, "o", color=CURVES["group_adapted"], markersize=7)[0]
+        handles[label] = axis.plot(*point, marker, color=CURVES["group_adapted"], markersize=7)[0]
     for method, style in LEVELS.items():
         for label, runs in _by_label(records, method).items():
             level = float(np.mean([run["psnr"] for run in runs]))
