@@ -10,17 +10,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .config import FitConfig
-from .ensemble import Starts, in_precision, reconstruct, uncertainty
-from .fit import Step, fit
-from .loop import Question
-from .networks.config import NetworkConfig
-from .networks.group import GroupNet
-from .networks.unrolled import Unrolled
-from .noise_level import measured_samples, noise_variance
-from .operators.sense import SenseOperator
-from .presets import MODEL_FIELDS, Preset
-from .prior import Prior
+from ugodit.config import FitConfig
+from ugodit.ensemble import Starts, in_precision, reconstruct, uncertainty
+from ugodit.fit import Step, fit
+from ugodit.loop import Question
+from ugodit.networks.config import NetworkConfig
+from ugodit.networks.group import GroupNet
+from ugodit.networks.unrolled import Unrolled
+from ugodit.noise_level import measured_samples, noise_variance
+from ugodit.operators.sense import SenseOperator
+from ugodit.presets import MODEL_FIELDS, Preset
+from ugodit.prior import Prior
 
 FITS, HELPS = 0.7, 0.95
 """A prior leaves of unseen lines a share of what the first image leaves. From FITS on it is not adapted: a frozen

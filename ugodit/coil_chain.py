@@ -22,12 +22,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .calibration import Compression, Whitening, compress_coils, prewhiten
-from .calibration.compression import Method
-from .errors import InputError
-from .io.maps import MapsFile
-from .io.noise import read_noise
-from .scan import Scan
+from ugodit.calibration import Compression, Whitening, compress_coils, prewhiten
+from ugodit.calibration.compression import Method
+from ugodit.errors import InputError
+from ugodit.io.maps import MapsFile
+from ugodit.io.noise import read_noise
+from ugodit.scan import Scan
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 import ugodit
-
-from .coil_chain import CoilPlan, Noise, named
-from .commands import Parser
-from .errors import InputError
-from .io.fastmri import Volume
-from .io.maps import HDF5, MapsFile, open_maps, write_maps
-from .preparation import undersampled
+from ugodit.coil_chain import CoilPlan, Noise, named
+from ugodit.commands import Parser
+from ugodit.errors import InputError
+from ugodit.io.fastmri import Volume
+from ugodit.io.maps import HDF5, MapsFile, open_maps, write_maps
+from ugodit.preparation import undersampled
 
 
 def add_coil_options(parser: Parser) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
-from .errors import InputError
+from ugodit.errors import InputError
 
 NextInput = Literal["output", "data_consistent", "fixed"]
 Start = Literal["adjoint", "conjugate_gradient", "sparse", "noise"]

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import baselines, evaluate, metrics, reconstruct, report, simulate, train
-from .commands import Parser, run
-from .errors import InputError
-from .io.atomic import write_file
-from .io.fastmri import center_crop, open_volume, read_attributes, read_reconstruction
-from .preparation import Prepared, prepare, reconstruction_maps
+from ugodit import baselines, evaluate, metrics, reconstruct, report, simulate, train
+from ugodit.commands import Parser, run
+from ugodit.errors import InputError
+from ugodit.io.atomic import write_file
+from ugodit.io.fastmri import center_crop, open_volume, read_attributes, read_reconstruction
+from ugodit.preparation import Prepared, prepare, reconstruction_maps
 
 L1_WEIGHTS = (4e-4, 8e-4, 1.6e-3, 3e-3, 6e-3, 1.2e-2)
 HELD_OUT_SUBJECT = 100

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .config import FitConfig
-from .ensemble import Starts
-from .splitting import Split
-from .symmetry import multiply_phase, random_symmetry
+from ugodit.config import FitConfig
+from ugodit.ensemble import Starts
+from ugodit.splitting import Split
+from ugodit.symmetry import multiply_phase, random_symmetry
 
 Map = Callable[[Tensor], Tensor]
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .config import FitConfig
-from .loop import Loop
-from .networks.unrolled import Unrolled
-from .operators.sense import SenseOperator
+from ugodit.config import FitConfig
+from ugodit.loop import Loop
+from ugodit.networks.unrolled import Unrolled
+from ugodit.operators.sense import SenseOperator
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .adapt import build_model
-from .config import FitConfig
-from .fit import Step, fit
-from .networks.config import NetworkConfig
-from .networks.group import GroupNet
-from .networks.unrolled import Unrolled
-from .operators.sense import SenseOperator
+from ugodit.adapt import build_model
+from ugodit.config import FitConfig
+from ugodit.fit import Step, fit
+from ugodit.networks.config import NetworkConfig
+from ugodit.networks.group import GroupNet
+from ugodit.networks.unrolled import Unrolled
+from ugodit.operators.sense import SenseOperator
 
 
 def group_model(operators: Sequence[SenseOperator], network: NetworkConfig, config: FitConfig) -> Unrolled:

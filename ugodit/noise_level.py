@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .operators.sense import SenseOperator
+from ugodit.operators.sense import SenseOperator
 
 SPARE = 0.1
 """Least surplus of measured samples over unknown pixels, as a fraction of the pixels, that the noise is read from."""

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from .commands import Parser
-from .config import FitConfig, checked_fields
-from .errors import InputError
-from .networks.config import NetworkConfig
-from .presets import PRESETS, Preset, preset
-from .sampling import KINDS
+from ugodit.commands import Parser
+from ugodit.config import FitConfig, checked_fields
+from ugodit.errors import InputError
+from ugodit.networks.config import NetworkConfig
+from ugodit.presets import PRESETS, Preset, preset
+from ugodit.sampling import KINDS
 
 FIT_TABLES = ("train", "adapt", "alone")
 

@@ -12,18 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .adapt import normalize
-from .calibration import estimate_maps
-from .coil_chain import CoilPlan, Coils, named, unwhitened
-from .config import FitConfig
-from .errors import InputError
-from .io.fastmri import Volume, center_crop
-from .io.maps import read_maps, write_maps
-from .operators.sense import SenseOperator, center_rows
-from .sampling import acs_width, cartesian_mask, poisson_disc_mask, undersample
-from .scan import Scan
-from .splitting import acs_core, split_random
-from .stopping import hold_out
+from ugodit.adapt import normalize
+from ugodit.calibration import estimate_maps
+from ugodit.coil_chain import CoilPlan, Coils, named, unwhitened
+from ugodit.config import FitConfig
+from ugodit.errors import InputError
+from ugodit.io.fastmri import Volume, center_crop
+from ugodit.io.maps import read_maps, write_maps
+from ugodit.operators.sense import SenseOperator, center_rows
+from ugodit.sampling import acs_width, cartesian_mask, poisson_disc_mask, undersample
+from ugodit.scan import Scan
+from ugodit.splitting import acs_core, split_random
+from ugodit.stopping import hold_out
 
 
 @dataclass(frozen=True)

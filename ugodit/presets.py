@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from .config import FitConfig
-from .errors import InputError
-from .networks.config import NetworkConfig, reference_unet
+from ugodit.config import FitConfig
+from ugodit.errors import InputError
+from ugodit.networks.config import NetworkConfig, reference_unet
 
 MODEL_FIELDS = (
     "start",

@@ -18,9 +18,8 @@ import torch
 from torch import Tensor
 
 import ugodit
-
-from . import baselines, metrics, report
-from .adapt import (
+from ugodit import baselines, metrics, report
+from ugodit.adapt import (
     FITS,
     HELPS,
     NOISE_AT_MOST,
@@ -37,19 +36,19 @@ from .adapt import (
     unadapted_uncertainty,
     unseen,
 )
-from .coil_chain import CoilPlan, Coils, named
-from .coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
-from .commands import Parser, run
-from .config import FitConfig
-from .errors import InputError
-from .fit import Step
-from .io.fastmri import Volume, open_volume, read_attributes, write_reconstruction
-from .operators.sense import SenseOperator
-from .options import add_running_options, add_sampling_options, chosen_slices, device, parse
-from .preparation import Prepared, check_splits, prepare, undersampled
-from .presets import Preset
-from .prior import Prior
-from .progress import follow
+from ugodit.coil_chain import CoilPlan, Coils, named
+from ugodit.coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
+from ugodit.commands import Parser, run
+from ugodit.config import FitConfig
+from ugodit.errors import InputError
+from ugodit.fit import Step
+from ugodit.io.fastmri import Volume, open_volume, read_attributes, write_reconstruction
+from ugodit.operators.sense import SenseOperator
+from ugodit.options import add_running_options, add_sampling_options, chosen_slices, device, parse
+from ugodit.preparation import Prepared, check_splits, prepare, undersampled
+from ugodit.presets import Preset
+from ugodit.prior import Prior
+from ugodit.progress import follow
 
 DIVERGED = 1e3
 """The fit sees scans scaled to images of order one: an image this large, or with NaN in it, is none."""

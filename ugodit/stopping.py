@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .splitting import split_random
+from ugodit.splitting import split_random
 
 
 @dataclass

@@ -13,19 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .coil_chain import CoilPlan, named
-from .coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
-from .commands import Parser, run
-from .errors import InputError
-from .fit import Step
-from .group import group_model, train
-from .io.fastmri import Volume, open_volume
-from .networks.unrolled import Unrolled
-from .options import add_running_options, add_sampling_options, chosen_slices, device, parse
-from .preparation import Prepared, check_splits, prepare
-from .presets import Preset
-from .prior import Prior, provenance
-from .progress import follow
+from ugodit.coil_chain import CoilPlan, named
+from ugodit.coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
+from ugodit.commands import Parser, run
+from ugodit.errors import InputError
+from ugodit.fit import Step
+from ugodit.group import group_model, train
+from ugodit.io.fastmri import Volume, open_volume
+from ugodit.networks.unrolled import Unrolled
+from ugodit.options import add_running_options, add_sampling_options, chosen_slices, device, parse
+from ugodit.preparation import Prepared, check_splits, prepare
+from ugodit.presets import Preset
+from ugodit.prior import Prior, provenance
+from ugodit.progress import follow
 
 
 def main(argv: Sequence[str] | None = None) -> int:

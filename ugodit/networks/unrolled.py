@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..operators.sense import SenseOperator
-from .group import GroupNet
+from ugodit.networks.group import GroupNet
+from ugodit.operators.sense import SenseOperator
 
 
 class Unrolled(nn.Module):

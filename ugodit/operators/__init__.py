@@ -1,6 +1,6 @@
 """Forward models: how an image becomes measurements."""
 
-from .protocol import LinearOperator, Operator
-from .sense import SenseOperator
+from ugodit.operators.protocol import LinearOperator, Operator
+from ugodit.operators.sense import SenseOperator
 
 __all__ = ["LinearOperator", "Operator", "SenseOperator"]

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import kernels
-from ..kernels.dlpack import as_tensor
-from ..kernels.reference import centred_ifft
-from . import sets as kernels_of_sets
+from ugodit import kernels
+from ugodit.kernels.dlpack import as_tensor
+from ugodit.kernels.reference import centred_ifft
+from ugodit.operators import sets as kernels_of_sets
 
 
 def center_rows(array: Tensor, rows: int) -> Tensor:

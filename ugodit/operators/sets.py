@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import kernels
-from ..kernels._conjugate_gradients import conjugate_gradients
+from ugodit import kernels
+from ugodit.kernels._conjugate_gradients import conjugate_gradients
 
 
 def pack_maps(maps: Tensor, masked_along: str = "width") -> Tensor:
