@@ -25,9 +25,9 @@ import torch
 
 from ugodit.calibration import estimate_maps, maps_from_block
 from ugodit.calibration.region import calibration_data
+from ugodit.data.sampling import cartesian_mask
 from ugodit.io.cfl import read_cfl, write_cfl
 from ugodit.kernels import reference
-from ugodit.sampling import cartesian_mask
 
 SCANS = ["brain_eye_level_8ch_256x256", "brain_lowres_16ch_96x96", "brain_t1_a_8ch_230x180", "brain_t1_b_8ch_230x180"]
 Pair = tuple[np.ndarray, np.ndarray]  # maps (C, H, W), eigenvalues (H, W)

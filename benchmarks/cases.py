@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 
 from ugodit import phantom
+from ugodit.data.scan import Scan
 from ugodit.errors import InputError
 from ugodit.io.fastmri import open_volume, read_reconstruction
-from ugodit.scan import Scan
 
 Part = Literal["test", "dev", "train", "all"]
 PARTS: tuple[Part, ...] = get_args(Part)

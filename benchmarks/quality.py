@@ -29,11 +29,11 @@ from records import Record, append, digest, done, environment, key_of, read
 from scoring import Outcome, Problem
 
 from ugodit.commands import Parser, run
+from ugodit.data.sampling import KINDS, acs_width
+from ugodit.data.scan import Scan
 from ugodit.errors import InputError
 from ugodit.preparation import Prepared, cached_maps, prepare_scan, undersampled
 from ugodit.presets import PRESETS
-from ugodit.sampling import KINDS, acs_width
-from ugodit.scan import Scan
 
 HERE = Path(__file__).resolve().parent
 CENTER_FRACTIONS = {4.0: 0.08, 8.0: 0.04}

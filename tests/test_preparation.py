@@ -10,10 +10,10 @@ from scans import line_mask, small_scan
 
 from ugodit import metrics, preparation
 from ugodit.baselines import cg_sense
+from ugodit.data.sampling import undersample
+from ugodit.data.scan import Scan
 from ugodit.errors import InputError
 from ugodit.io.fastmri import open_volume
-from ugodit.sampling import undersample
-from ugodit.scan import Scan
 
 CPU = torch.device("cpu")
 OPTIONS = argparse.Namespace(mask="equispaced", acceleration=2.0, center_fraction=0.3, seed=0)

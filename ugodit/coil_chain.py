@@ -24,10 +24,10 @@ from torch import Tensor
 
 from ugodit.calibration import Compression, Whitening, compress_coils, prewhiten
 from ugodit.calibration.compression import Method
+from ugodit.data.scan import Scan
 from ugodit.errors import InputError
 from ugodit.io.maps import MapsFile
 from ugodit.io.noise import read_noise
-from ugodit.scan import Scan
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import torch
 
 from ugodit.commands import Parser
 from ugodit.config import FitConfig, checked_fields
+from ugodit.data.sampling import KINDS
 from ugodit.errors import InputError
 from ugodit.networks.config import NetworkConfig
 from ugodit.presets import PRESETS, Preset, preset
-from ugodit.sampling import KINDS
 
 FIT_TABLES = ("train", "adapt", "alone")
 

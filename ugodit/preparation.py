@@ -16,12 +16,12 @@ from ugodit.adapt import normalize
 from ugodit.calibration import estimate_maps
 from ugodit.coil_chain import CoilPlan, Coils, named, unwhitened
 from ugodit.config import FitConfig
+from ugodit.data.sampling import acs_width, cartesian_mask, poisson_disc_mask, undersample
+from ugodit.data.scan import Scan
 from ugodit.errors import InputError
 from ugodit.io.fastmri import Volume, center_crop
 from ugodit.io.maps import read_maps, write_maps
 from ugodit.operators.sense import SenseOperator, center_rows
-from ugodit.sampling import acs_width, cartesian_mask, poisson_disc_mask, undersample
-from ugodit.scan import Scan
 from ugodit.splitting import acs_core, split_random
 from ugodit.stopping import hold_out
 

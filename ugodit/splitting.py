@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ugodit.data.sampling import acs_width, central_run
 from ugodit.errors import InputError
-from ugodit.sampling import acs_width, central_run
 
 
 @dataclass(frozen=True)

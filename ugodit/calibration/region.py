@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ugodit.data.sampling import acs_width, central, central_run
 from ugodit.errors import InputError
-from ugodit.sampling import acs_width, central, central_run
 
 MAX_WIDTH = 24  # BART's and sigpy's calibration width
 WHAT_TO_DO = "sample more of the centre (--center-fraction) or give sensitivity maps from a file (--maps)"

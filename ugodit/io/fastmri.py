@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from ugodit.data.scan import Scan
 from ugodit.errors import InputError
 from ugodit.io.atomic import write_file
 from ugodit.io.ismrmrd_header import format_header, parse_header
-from ugodit.scan import Scan
 
 ImageT = TypeVar("ImageT", NDArray[Any], torch.Tensor)
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from helpers import random_complex
 
+from ugodit.data.sampling import KINDS, acs_width, cartesian_mask, central_run, poisson_disc_mask, undersample
+from ugodit.data.scan import Scan
 from ugodit.errors import InputError
-from ugodit.sampling import KINDS, acs_width, cartesian_mask, central_run, poisson_disc_mask, undersample
-from ugodit.scan import Scan
 
 _EXPECTED = json.loads((Path(__file__).parent / "data" / "fastmri_masks.json").read_text())["masks"]
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ugodit.scan import Scan
+from ugodit.data.scan import Scan
 
 _KSPACE = torch.zeros(2, 6, 4, dtype=torch.complex64)
 

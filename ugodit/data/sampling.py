@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ugodit.data.scan import Scan
 from ugodit.errors import InputError
-from ugodit.scan import Scan
 
 Mask = NDArray[np.bool_]
 _POISSON_STARTS = 8

@@ -1,0 +1,1 @@
+"""What was measured: scans, sampling, geometry. Reads no files and computes no images."""
