@@ -25,7 +25,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ugodit import _cpu, kernels
+from ugodit import kernels
+from ugodit.kernels import _cpu
 from ugodit.kernels.reference import centred_fft, centred_ifft
 
 MU = 0.05

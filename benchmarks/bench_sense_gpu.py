@@ -244,12 +244,12 @@ def main() -> int:
     if device.type == "cuda":
         module = _cuda_ops.extension()
         if module is None or not torch.cuda.is_available():
-            raise SystemExit("needs a GPU and ugodit._cuda: build with -DUGODIT_CUDA=on")
+            raise SystemExit("needs a GPU and ugodit.kernels._cuda: build with -DUGODIT_CUDA=on")
         device, sizes = torch.device("cuda", torch.cuda.current_device()), SIZES
         properties = torch.cuda.get_device_properties(device)
         name = f"{properties.name}, {properties.multi_processor_count} multiprocessors"
     else:
-        from ugodit import _cuda_host as module  # type: ignore[no-redef]
+        from ugodit.kernels import _cuda_host as module  # type: ignore[no-redef]
 
         sizes, name = DRY_SIZES, "dry run"
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Everything that needs a GPU, in one call within 10 minutes: builds ugodit._cuda, runs the tests marked gpu, NVIDIA's
+# Everything that needs a GPU, in one call within 10 minutes: builds ugodit.kernels._cuda, runs the tests marked gpu, NVIDIA's
 # memory and race checkers on a small case, and the benchmarks.
 #
 #   benchmarks/gpu.sh [RESULTS_FOLDER]        default: benchmarks/results
@@ -88,7 +88,7 @@ memcheck | racecheck)
 esac
 
 if [ -n "$dry" ]; then
-    # ugodit._cpu and ugodit._cuda_host must be there already.
+    # ugodit.kernels._cpu and ugodit.kernels._cuda_host must be there already.
     unset UGODIT_REQUIRE_GPU
     part tests 120 "$python" -m pytest tests/cuda tests/test_fit_device.py -m gpu -q -p no:cacheprovider
     part kernels 60 "$python" benchmarks/bench_sense_gpu.py --device cpu

@@ -29,7 +29,7 @@ def chosen_device(wanted: str) -> tuple[torch.device, str]:
     if wanted != "cuda":
         return torch.device(wanted), platform.processor() or platform.machine()
     if not torch.cuda.is_available() or _cuda_ops.extension() is None:
-        raise SystemExit("needs a GPU and ugodit._cuda: build with -DUGODIT_CUDA=on")
+        raise SystemExit("needs a GPU and ugodit.kernels._cuda: build with -DUGODIT_CUDA=on")
     device = torch.device("cuda", torch.cuda.current_device())
     return device, torch.cuda.get_device_name(device)
 

@@ -3,7 +3,7 @@
     python benchmarks/resources.py [--architectures 80 90] [--nvcc nvcc] [--out FILE]
 
 Compiles csrc/cuda/*.cu for each architecture, side by side; needs nvcc, no GPU. Exits 1 where a kernel spills registers
-or uses a stack. Shared memory is dynamic: what ugodit._cuda_host (or ugodit._cuda) would ask for is recorded for
+or uses a stack. Shared memory is dynamic: what ugodit.kernels._cuda_host (or ugodit.kernels._cuda) would ask for is recorded for
 fastMRI's usual sizes where one of them is built.
 """
 
@@ -65,10 +65,10 @@ def layouts() -> list[dict[str, Any]]:
     """Threads and shared memory of every kernel at fastMRI's sizes on 227 KB (sm_90) and 163 KB (sm_80) a block."""
     sys.path.insert(0, str(ROOT))
     try:
-        from ugodit import _cuda_host as module
+        from ugodit.kernels import _cuda_host as module
     except ImportError:
         try:
-            from ugodit import _cuda as module
+            from ugodit.kernels import _cuda as module
         except ImportError:
             return []
     rows = []
@@ -83,7 +83,7 @@ def layouts() -> list[dict[str, Any]]:
 def blocks() -> list[dict[str, Any]]:
     """Blocks, shared memory and workspace of ESPIRiT's kernel for 640 rows of 368 on an H100."""
     try:
-        from ugodit import _cuda_host as module
+        from ugodit.kernels import _cuda_host as module
     except ImportError:
         return []
     rows = []

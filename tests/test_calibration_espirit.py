@@ -13,12 +13,12 @@ import pytest
 import torch
 from helpers import centred_fft, data_folder
 
-from ugodit import _cpu
 from ugodit.calibration import estimate_maps, estimate_maps_and_eigenvalues, low_resolution_maps, maps_from_block
 from ugodit.calibration.espirit import image_operator, row_space
 from ugodit.calibration.region import calibration_data
 from ugodit.errors import InputError
 from ugodit.io.cfl import read_cfl, write_cfl
+from ugodit.kernels import _cpu
 from ugodit.kernels.calibration import espirit_maps_
 
 SCANS = ["brain_eye_level_8ch_256x256", "brain_t1_a_8ch_230x180", "brain_t1_b_8ch_230x180", "brain_lowres_16ch_96x96"]

@@ -15,7 +15,8 @@ CHECK = """
 import sys
 sys.path.append(sys.argv[1])
 import torch, ugodit
-from ugodit import _cpu, kernels
+from ugodit import kernels
+from ugodit.kernels import _cpu
 from pathlib import Path
 assert Path(ugodit.__file__).is_relative_to(sys.prefix), ugodit.__file__
 assert Path(_cpu.__file__).is_relative_to(sys.prefix), _cpu.__file__

@@ -20,9 +20,9 @@ def gpu() -> torch.device:
 
 @pytest.fixture(scope="session")
 def host() -> ModuleType:
-    """ugodit._cuda_host: the CUDA kernels' bodies, thread after thread on this processor."""
+    """ugodit.kernels._cuda_host: the CUDA kernels' bodies, thread after thread on this processor."""
     try:
-        from ugodit import _cuda_host
+        from ugodit.kernels import _cuda_host
     except ImportError:
-        pytest.skip("ugodit._cuda_host is not built: configure with -DUGODIT_CUDA_HOST_TESTS=on")
+        pytest.skip("ugodit.kernels._cuda_host is not built: configure with -DUGODIT_CUDA_HOST_TESTS=on")
     return _cuda_host

@@ -18,7 +18,7 @@ def run(device: torch.device) -> None:
     """Raises SystemExit where a result is not finite."""
     module = _cuda_ops.extension()
     if device.type == "cpu":
-        from ugodit import _cuda_host as module  # type: ignore[no-redef]
+        from ugodit.kernels import _cuda_host as module  # type: ignore[no-redef]
     torch.manual_seed(0)
     for batch, coils, height, width in SIZES:
         image = torch.randn(batch, 2, height, width).to(device)

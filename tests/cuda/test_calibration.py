@@ -127,7 +127,7 @@ def test_calibrating_several_items_at_a_time_changes_nothing() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize(("coils", "sets"), [(1, 1), (5, 2), (15, 1), (32, 2), (73, 1)])
 def test_on_a_gpu(coils: int, sets: int, gpu: torch.device) -> None:
-    assert _cuda_ops.extension() is not None, "ugodit._cuda is not built: configure with -DUGODIT_CUDA=on"
+    assert _cuda_ops.extension() is not None, "ugodit.kernels._cuda is not built: configure with -DUGODIT_CUDA=on"
     compare(coils, sets, gpu)
 
 

@@ -16,7 +16,7 @@ WIDTHS = [1, 2, 3, 15, 16, 17, 31, 61, 74, 96, 180, 230, 256, 289, 320, 322, 332
 @pytest.fixture(autouse=True)
 def _fused(gpu: torch.device) -> None:
     """On a GPU these tests are about the compiled kernels, not about what stands in for them."""
-    assert _cuda_ops.extension() is not None, "ugodit._cuda is not built: configure with -DUGODIT_CUDA=on"
+    assert _cuda_ops.extension() is not None, "ugodit.kernels._cuda is not built: configure with -DUGODIT_CUDA=on"
 
 
 def on(p: Problem, device: torch.device) -> Problem:

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from ugodit import _cpu
+from ugodit.kernels import _cpu
 
 
 @pytest.fixture(params=_cpu.variants())

@@ -1,4 +1,4 @@
-"""The kernels on the CPU: checks arguments, allocates outputs and hands raw pointers to ugodit._cpu.
+"""The kernels on the CPU: checks arguments, allocates outputs and hands raw pointers to ugodit.kernels._cpu.
 
 Packed layout: csrc/cpu/sense.h; for masks along both axes with one more axis of length 1, so that no shape belongs to
 both kinds. What a module of this kind provides for its device: pack_maps, pack_kspace, scale_kspace, stack_kspace, and
@@ -11,8 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ugodit import _cpu
-from ugodit.kernels import _checks
+from ugodit.kernels import _checks, _cpu
 
 _LANES = 16
 

@@ -1,11 +1,11 @@
-"""The kernels on CUDA: checks arguments, allocates outputs and hands raw pointers to ugodit._cuda.
+"""The kernels on CUDA: checks arguments, allocates outputs and hands raw pointers to ugodit.kernels._cuda.
 
 Packed layouts (csrc/cuda/sense.h), W at most LARGEST_WIDTH:
     maps     (B, H, C, W, 2) float32 in the order of the transform's positions, divided by sqrt(W); with half=True
              (B, H, C, W) float32 words that hold two halves each, arithmetic stays in float32
     kspace   (B, words): the slot of the line at each of W positions (-1: a line of zeros, which is not stored), one
              unused word if W is odd, then (H, C, lines, 2)
-Masks along both axes, wider images, and builds without ugodit._cuda go through torch.fft: _torch_ops.py, and its
+Masks along both axes, wider images, and builds without ugodit.kernels._cuda go through torch.fft: _torch_ops.py, and its
 layouts, which have a second axis of length 1 and at least six axes.
 
 Nothing here allocates or waits outside torch, so that every op can be captured in a CUDA graph once pack_maps has been
@@ -27,9 +27,9 @@ LARGEST_WIDTH = 1024
 
 @lru_cache(maxsize=1)
 def extension() -> ModuleType | None:
-    """ugodit._cuda, or None where the package was built without it. Imported only where a GPU is."""
+    """ugodit.kernels._cuda, or None where the package was built without it. Imported only where a GPU is."""
     try:
-        from ugodit import _cuda
+        from ugodit.kernels import _cuda
     except ImportError:
         return None
     return _cuda

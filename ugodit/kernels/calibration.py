@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ugodit import _cpu
-from ugodit.kernels import _cuda_ops
+from ugodit.kernels import _cpu, _cuda_ops
 
 
 def runs_on(device: torch.device) -> bool:
-    """Whether `espirit_maps_` runs on this device: the CPU, and CUDA where ugodit._cuda was built."""
+    """Whether `espirit_maps_` runs on this device: the CPU, and CUDA where ugodit.kernels._cuda was built."""
     return device.type == "cpu" or (device.type == "cuda" and _cuda_ops.extension() is not None)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ugodit import _cpu
+from ugodit.kernels import _cpu
 
 LEVELS = 4
 """Scales of the transform; the coarsest image is kept as it is."""
