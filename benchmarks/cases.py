@@ -3,7 +3,7 @@
 brains         the real brains of the data folder; each is tested with the other subjects as its group
 knees          simulated coils round the ten real knee magnitudes: subjects 0 to 5 train, 6 and 7 are for
                development, 8 and 9 for the final test
-drawn_knees    ugodit.phantom, by seed: 1, 2, ... train, 100 and 101 are tested
+drawn_knees    ugodit.simulation.phantom, by seed: 1, 2, ... train, 100 and 101 are tested
 drawn_brains
 folder         fastMRI volumes below --path: its folders train/ and test/, or (without them) the first half of the
                subjects trains, the second is tested
@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ugodit import phantom
 from ugodit.data.scan import Scan
 from ugodit.errors import InputError
 from ugodit.io.fastmri import open_volume, read_reconstruction
+from ugodit.simulation import phantom
 
 Part = Literal["test", "dev", "train", "all"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -164,7 +164,7 @@ def _drawn(name: str, wanted: Wanted) -> Suite:
     train = tuple(one(seed) for seed in range(1, (wanted.group or DRAWN_GROUP) + 1))
     tested = train if wanted.part == "train" else tuple(one(seed) for seed in DRAWN_TEST_SEEDS)
     rows, columns = wanted.size
-    source = f"{anatomy}s drawn by ugodit.phantom, {rows} x {columns}, {wanted.coils} simulated coils"
+    source = f"{anatomy}s drawn by ugodit.simulation.phantom, {rows} x {columns}, {wanted.coils} simulated coils"
     return Suite(name, source, _noise_name(wanted.noise), train, tested)
 
 

@@ -6,7 +6,7 @@ from helpers import centred_fft, centred_ifft, random_complex
 from ugodit.baselines import best_of_grid, l1_wavelet, total_variation, zero_filled, zero_filled_rss
 from ugodit.data.sampling import cartesian_mask, poisson_disc_mask
 from ugodit.metrics import psnr
-from ugodit.phantom import draw, simulate_volume
+from ugodit.simulation.phantom import draw, simulate_volume
 
 
 @pytest.fixture(scope="module", params=["lines", "disc"])

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import ugodit.phantom as phantom
+import ugodit.simulation.phantom as phantom
 from ugodit.commands import Parser, run
 from ugodit.errors import InputError
 from ugodit.io.fastmri import read_reconstruction, write_volume

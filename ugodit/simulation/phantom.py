@@ -8,10 +8,10 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from ugodit.anatomy import brain, knee
-from ugodit.anatomy.fields import Canvas
-from ugodit.coils import Plane, coil_maps
 from ugodit.errors import InputError
+from ugodit.simulation.anatomy import brain, knee
+from ugodit.simulation.anatomy.fields import Canvas
+from ugodit.simulation.receive_coils import Plane, coil_maps
 
 Anatomy = Literal["knee", "brain"]
 ANATOMIES: tuple[Anatomy, ...] = ("knee", "brain")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ugodit.anatomy.fields import (
+from ugodit.simulation.anatomy.fields import (
     Canvas,
     Image,
     capsule,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ugodit.anatomy.fields import Canvas, capsule, contour, ellipse, inside, intersection, union
+from ugodit.simulation.anatomy.fields import Canvas, capsule, contour, ellipse, inside, intersection, union
 
 
 def _canvas(seed=0, position=0.0, shape=(128, 96)):

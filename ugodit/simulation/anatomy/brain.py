@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from ugodit.anatomy.fields import Canvas, Image, capsule, contour, ellipse, inside, line, paint, rise, union
+from ugodit.simulation.anatomy.fields import Canvas, Image, capsule, contour, ellipse, inside, line, paint, rise, union
 
 FIELD_OF_VIEW = 220.0
 """mm, of the longer side"""

@@ -3,7 +3,7 @@ import pytest
 from helpers import centred_fft, centred_ifft
 
 from ugodit.errors import InputError
-from ugodit.phantom import ANATOMIES, draw, root_sum_of_squares, simulate_volume
+from ugodit.simulation.phantom import ANATOMIES, draw, root_sum_of_squares, simulate_volume
 
 
 @pytest.mark.parametrize("anatomy", ANATOMIES)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ugodit.coils import _received, coil_maps
+from ugodit.simulation.receive_coils import _received, coil_maps
 
 
 def test_the_field_on_a_loops_axis_is_the_textbooks():

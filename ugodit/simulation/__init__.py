@@ -1,0 +1,1 @@
+"""Scans that nobody measured: drawn anatomy, receive coils, noise."""
