@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import ugodit
-from ugodit.coil_chain import CoilPlan, Noise, named
+from ugodit.calibration.pipeline import CoilPlan, Noise, named
 from ugodit.commands import Parser
 from ugodit.errors import InputError
 from ugodit.io.fastmri import Volume

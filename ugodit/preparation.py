@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ugodit.adapt import normalize
 from ugodit.calibration import estimate_maps
-from ugodit.coil_chain import CoilPlan, Coils, named, unwhitened
+from ugodit.calibration.pipeline import CoilPlan, Coils, named, unwhitened
 from ugodit.config import FitConfig
 from ugodit.data.sampling import acs_width, cartesian_mask, poisson_disc_mask, undersample
 from ugodit.data.scan import Scan

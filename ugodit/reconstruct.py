@@ -36,7 +36,7 @@ from ugodit.adapt import (
     unadapted_uncertainty,
     unseen,
 )
-from ugodit.coil_chain import CoilPlan, Coils, named
+from ugodit.calibration.pipeline import CoilPlan, Coils, named
 from ugodit.coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
 from ugodit.commands import Parser, run
 from ugodit.config import FitConfig

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ugodit.coil_chain import CoilPlan, named
+from ugodit.calibration.pipeline import CoilPlan, named
 from ugodit.coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
 from ugodit.commands import Parser, run
 from ugodit.errors import InputError
