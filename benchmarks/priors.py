@@ -11,8 +11,8 @@ from typing import Any
 from records import digest
 from scoring import Stopwatch
 
-from ugodit.config import FitConfig
 from ugodit.errors import InputError
+from ugodit.fit.config import FitConfig
 from ugodit.group import group_model, train
 from ugodit.networks.config import NetworkConfig
 from ugodit.preparation import Prepared

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from ugodit import metrics
-from ugodit.fit import Step
+from ugodit.fit.fit import Step
 from ugodit.preparation import Prepared
 
 Picture = NDArray[np.float32]

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ugodit import presets
-from ugodit.config import FitConfig
+from ugodit.fit.config import FitConfig
 from ugodit.networks.config import NetworkConfig
 from ugodit.report import markdown_table
 

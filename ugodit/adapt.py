@@ -10,14 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ugodit.config import FitConfig
-from ugodit.ensemble import Starts, in_precision, reconstruct, uncertainty
-from ugodit.fit import Step, fit
-from ugodit.loop import Question
+from ugodit.fit.config import FitConfig
+from ugodit.fit.ensemble import Starts, in_precision, reconstruct, uncertainty
+from ugodit.fit.fit import Step, fit
+from ugodit.fit.loop import Question
+from ugodit.fit.noise_level import measured_samples, noise_variance
 from ugodit.networks.config import NetworkConfig
 from ugodit.networks.group import GroupNet
 from ugodit.networks.unrolled import Unrolled
-from ugodit.noise_level import measured_samples, noise_variance
 from ugodit.operators.sense import SenseOperator
 from ugodit.presets import MODEL_FIELDS, Preset
 from ugodit.prior import Prior

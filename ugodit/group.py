@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ugodit.adapt import build_model
-from ugodit.config import FitConfig
-from ugodit.fit import Step, fit
+from ugodit.fit.config import FitConfig
+from ugodit.fit.fit import Step, fit
 from ugodit.networks.config import NetworkConfig
 from ugodit.networks.group import GroupNet
 from ugodit.networks.unrolled import Unrolled

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from ugodit.commands import Parser
-from ugodit.config import FitConfig, checked_fields
 from ugodit.data.sampling import KINDS
 from ugodit.errors import InputError
+from ugodit.fit.config import FitConfig, checked_fields
 from ugodit.networks.config import NetworkConfig
 from ugodit.presets import PRESETS, Preset, preset
 

@@ -15,15 +15,15 @@ from torch import Tensor
 from ugodit.adapt import normalize
 from ugodit.calibration import estimate_maps
 from ugodit.calibration.pipeline import CoilPlan, Coils, named, unwhitened
-from ugodit.config import FitConfig
 from ugodit.data.sampling import acs_width, cartesian_mask, poisson_disc_mask, undersample
 from ugodit.data.scan import Scan
 from ugodit.errors import InputError
+from ugodit.fit.config import FitConfig
+from ugodit.fit.splitting import acs_core, split_random
+from ugodit.fit.stopping import hold_out
 from ugodit.io.fastmri import Volume, center_crop
 from ugodit.io.maps import read_maps, write_maps
 from ugodit.operators.sense import SenseOperator, center_rows
-from ugodit.splitting import acs_core, split_random
-from ugodit.stopping import hold_out
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from ugodit.config import FitConfig
 from ugodit.errors import InputError
+from ugodit.fit.config import FitConfig
 from ugodit.networks.config import NetworkConfig, reference_unet
 
 MODEL_FIELDS = (

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ugodit.fit import Step
+from ugodit.fit.fit import Step
 
 LOG_INTERVAL = 15.0
 """Seconds between two lines where there is no terminal."""

@@ -39,9 +39,9 @@ from ugodit.adapt import (
 from ugodit.calibration.pipeline import CoilPlan, Coils, named
 from ugodit.coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
 from ugodit.commands import Parser, run
-from ugodit.config import FitConfig
 from ugodit.errors import InputError
-from ugodit.fit import Step
+from ugodit.fit.config import FitConfig
+from ugodit.fit.fit import Step
 from ugodit.io.fastmri import Volume, open_volume, read_attributes, write_reconstruction
 from ugodit.operators.sense import SenseOperator
 from ugodit.options import add_running_options, add_sampling_options, chosen_slices, device, parse

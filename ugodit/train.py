@@ -17,7 +17,7 @@ from ugodit.calibration.pipeline import CoilPlan, named
 from ugodit.coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
 from ugodit.commands import Parser, run
 from ugodit.errors import InputError
-from ugodit.fit import Step
+from ugodit.fit.fit import Step
 from ugodit.group import group_model, train
 from ugodit.io.fastmri import Volume, open_volume
 from ugodit.networks.unrolled import Unrolled

@@ -4,7 +4,7 @@ from conv_decoder import ConvDecoder
 from scans import small_operator
 
 from ugodit.adapt import adapt, build_model
-from ugodit.config import FitConfig
+from ugodit.fit.config import FitConfig
 
 
 @pytest.mark.parametrize("parameters", [500, 20_000, 300_000])

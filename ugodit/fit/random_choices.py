@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ugodit.config import FitConfig
-from ugodit.ensemble import Starts
-from ugodit.splitting import Split
-from ugodit.symmetry import multiply_phase, random_symmetry
+from ugodit.fit.config import FitConfig
+from ugodit.fit.ensemble import Starts
+from ugodit.fit.splitting import Split
+from ugodit.fit.symmetry import multiply_phase, random_symmetry
 
 Map = Callable[[Tensor], Tensor]
 

@@ -12,9 +12,9 @@ import math
 import torch
 from torch import Tensor
 
+from ugodit.fit.splitting import acs_core, split_random
 from ugodit.kernels.wavelets import LEVELS, shrink_wavelets
 from ugodit.operators.sense import SenseOperator
-from ugodit.splitting import acs_core, split_random
 
 WEIGHTS = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
 """Thresholds tried, for images of order one (see `adapt.normalize`)."""

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ugodit.config import FitConfig
 from ugodit.errors import InputError
+from ugodit.fit.config import FitConfig
 
 WARM_UP = 3
 """Calls that run as they are before one is captured: compilers, libraries' plans and Adam's state need them."""

@@ -3,8 +3,8 @@
 import torch
 from scans import line_mask
 
-from ugodit.splitting import acs_core
-from ugodit.stopping import HeldOutStopping, hold_out
+from ugodit.fit.splitting import acs_core
+from ugodit.fit.stopping import HeldOutStopping, hold_out
 
 
 def test_stops_when_patience_has_run_out() -> None:

@@ -10,8 +10,8 @@ from scans import small_operator
 from torch import Tensor
 
 from ugodit.adapt import build_model, normalize
-from ugodit.config import FitConfig
-from ugodit.fit import Step, fit
+from ugodit.fit.config import FitConfig
+from ugodit.fit.fit import Step, fit
 from ugodit.networks import GroupNet, NetworkConfig
 from ugodit.networks.unrolled import Unrolled
 from ugodit.operators import SenseOperator

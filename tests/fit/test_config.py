@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ugodit.config import FitConfig
 from ugodit.errors import InputError
+from ugodit.fit.config import FitConfig
 from ugodit.presets import PRESETS, preset
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ugodit.splitting import split_random
+from ugodit.fit.splitting import split_random
 
 
 @dataclass

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ugodit.config import FitConfig
+from ugodit.fit.compressed_sensing import choose_weight, sparse_sense
+from ugodit.fit.config import FitConfig
+from ugodit.fit.noise_level import noise_variance
+from ugodit.fit.splitting import Split, acs_core, split_random
 from ugodit.networks.unrolled import Unrolled
-from ugodit.noise_level import noise_variance
 from ugodit.operators.sense import SenseOperator
-from ugodit.sparse import choose_weight, sparse_sense
-from ugodit.splitting import Split, acs_core, split_random
 
 SHARE = 0.9
 """Of the mean over the views in the result; the rest is the image that the network started from."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ugodit.config import FitConfig
-from ugodit.loop import Loop
+from ugodit.fit.config import FitConfig
+from ugodit.fit.loop import Loop
 from ugodit.networks.unrolled import Unrolled
 from ugodit.operators.sense import SenseOperator
 

@@ -11,18 +11,18 @@ from scans import line_mask, small_scan
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from ugodit import loop as loop_module
 from ugodit.adapt import build_model, normalize
-from ugodit.config import FitConfig
-from ugodit.draws import FixedDraws, random_symmetries, symmetry_of
 from ugodit.errors import InputError
-from ugodit.fit import fit
-from ugodit.loop import Loop
+from ugodit.fit.config import FitConfig
+from ugodit.fit.execution import WARM_UP
+from ugodit.fit.fit import fit
+from ugodit.fit.fit import loop as loop_module
+from ugodit.fit.loop import Loop
+from ugodit.fit.random_choices import FixedDraws, random_symmetries, symmetry_of
+from ugodit.fit.symmetry import rotate_phase
 from ugodit.networks import GroupNet, NetworkConfig, calls
 from ugodit.networks.unrolled import Unrolled
 from ugodit.operators import SenseOperator
-from ugodit.replay import WARM_UP
-from ugodit.symmetry import rotate_phase
 
 # torch's compiler looks at .grad of every tensor and hides this warning itself, but not where warnings are errors.
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")

@@ -2,7 +2,7 @@
 
 import torch
 
-from ugodit.symmetry import random_symmetry, rotate_phase
+from ugodit.fit.symmetry import random_symmetry, rotate_phase
 
 
 def test_turning_back_undoes() -> None:

@@ -4,8 +4,8 @@ import torch
 from scans import small_operator
 from torch import Tensor
 
-from ugodit import sparse
 from ugodit.adapt import normalize
+from ugodit.fit.fit import compressed_sensing as sparse
 from ugodit.kernels.wavelets import shrink_wavelets
 from ugodit.operators import SenseOperator
 

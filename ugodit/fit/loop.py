@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from ugodit.config import FitConfig
-from ugodit.draws import Draw, FixedDraws, draw_on_host
-from ugodit.ensemble import Starts, autocast, reconstruct, uncertainty
+from ugodit.fit.config import FitConfig
+from ugodit.fit.ensemble import Starts, autocast, reconstruct, uncertainty
+from ugodit.fit.execution import Replayed, wants_compile, wants_graph
+from ugodit.fit.random_choices import Draw, FixedDraws, draw_on_host
+from ugodit.fit.splitting import acs_core, split_all
+from ugodit.fit.stopping import HeldOutStopping, hold_out
 from ugodit.networks.calls import PLAIN, compiled
 from ugodit.networks.unrolled import Unrolled
 from ugodit.operators.sense import SenseOperator
-from ugodit.replay import Replayed, wants_compile, wants_graph
-from ugodit.splitting import acs_core, split_all
-from ugodit.stopping import HeldOutStopping, hold_out
 
 HELD_OUT_INTERVAL = 10
 """Steps between two evaluations of the held-out loss of random splits, each several calls of the network, and

@@ -8,10 +8,10 @@ from scans import small_operator
 from torch import Tensor
 
 from ugodit.adapt import build_model, normalize
-from ugodit.config import FitConfig
-from ugodit.ensemble import MU_RANGE, NEGATIVE, SHARE, Starts, reconstruct, uncertainty
+from ugodit.fit.config import FitConfig
+from ugodit.fit.ensemble import MU_RANGE, NEGATIVE, SHARE, Starts, reconstruct, uncertainty
+from ugodit.fit.noise_level import noise_variance
 from ugodit.networks import GroupNet, NetworkConfig
-from ugodit.noise_level import noise_variance
 from ugodit.operators import SenseOperator
 
 CONFIG = FitConfig(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scans import small_operator
 
-from ugodit.noise_level import noise_variance
+from ugodit.fit.noise_level import noise_variance
 from ugodit.operators import SenseOperator
 
 
