@@ -32,13 +32,13 @@ sys.path.insert(0, str(ROOT))
 
 import gpu_script  # noqa: E402
 
-from ugodit.adapt import build_model, normalize  # noqa: E402
 from ugodit.fit.config import FitConfig  # noqa: E402
 from ugodit.fit.fit import fit  # noqa: E402
 from ugodit.kernels import reference  # noqa: E402
 from ugodit.networks import GroupNet, NetworkConfig, reference_unet  # noqa: E402
 from ugodit.networks.unrolled import Unrolled  # noqa: E402
 from ugodit.operators import SenseOperator  # noqa: E402
+from ugodit.priors.adaptation import build_model, normalize  # noqa: E402
 
 RESULTS = "adaptation_gpu.json"
 SIZE = (15, 320, 368)

@@ -28,7 +28,6 @@ from records import environment
 from torch import Tensor
 
 from ugodit import metrics
-from ugodit.adapt import adapt, from_scratch, normalize
 from ugodit.baselines import cg_sense
 from ugodit.calibration import estimate_maps, maps_from_block
 from ugodit.data.sampling import acs_width, cartesian_mask, central, undersample
@@ -36,7 +35,8 @@ from ugodit.data.scan import Scan
 from ugodit.io.fastmri import center_crop
 from ugodit.operators.sense import SenseOperator
 from ugodit.preparation import WIDE_ACS, reconstruction_maps
-from ugodit.presets import preset
+from ugodit.priors.adaptation import adapt, from_scratch, normalize
+from ugodit.priors.presets import preset
 
 TOLERANCE = 0.05
 """dB that ours may score below sigpy's."""

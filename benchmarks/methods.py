@@ -22,7 +22,13 @@ from scoring import Outcome, Picture, Problem, Stopwatch, follow, judged_uncerta
 from torch import Tensor
 
 from ugodit import baselines
-from ugodit.adapt import (
+from ugodit.errors import InputError
+from ugodit.fit.config import FitConfig
+from ugodit.io.fastmri import center_crop
+from ugodit.networks.config import NetworkConfig, reference_unet
+from ugodit.networks.group import GroupNet
+from ugodit.preparation import Prepared
+from ugodit.priors.adaptation import (
     Recipe,
     Unseen,
     Use,
@@ -36,13 +42,7 @@ from ugodit.adapt import (
     unadapted_uncertainty,
     unseen,
 )
-from ugodit.errors import InputError
-from ugodit.fit.config import FitConfig
-from ugodit.io.fastmri import center_crop
-from ugodit.networks.config import NetworkConfig, reference_unet
-from ugodit.networks.group import GroupNet
-from ugodit.preparation import Prepared
-from ugodit.presets import PRESETS, Preset
+from ugodit.priors.presets import PRESETS, Preset
 
 Configuration = dict[str, Any]
 

@@ -13,10 +13,10 @@ from scoring import Stopwatch
 
 from ugodit.errors import InputError
 from ugodit.fit.config import FitConfig
-from ugodit.group import group_model, train
 from ugodit.networks.config import NetworkConfig
 from ugodit.preparation import Prepared
-from ugodit.prior import Prior, provenance
+from ugodit.priors.prior import Prior, provenance
+from ugodit.priors.training import group_model, train
 from ugodit.progress import follow
 
 Configuration = Mapping[str, Any]

@@ -23,9 +23,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ugodit import presets
 from ugodit.fit.config import FitConfig
 from ugodit.networks.config import NetworkConfig
+from ugodit.priors import presets
 from ugodit.report import markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]

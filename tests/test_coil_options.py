@@ -20,7 +20,7 @@ from ugodit.calibration import compress_coils, prewhiten
 from ugodit.calibration import pipeline as coil_chain
 from ugodit.calibration.pipeline import CoilPlan, Coils, unwhitened
 from ugodit.io.maps import read_maps, write_maps
-from ugodit.prior import Prior
+from ugodit.priors.prior import Prior
 
 QUICKER = QUICK.replace("steps = 3", 'steps = 1\npool = 2\nstart = "conjugate_gradient"')
 Capture = pytest.CaptureFixture[str]

@@ -16,10 +16,10 @@ from types import ModuleType
 import pytest
 from command_files import QUICK, write_scan
 
-from ugodit import presets
 from ugodit.__main__ import main
 from ugodit.networks.config import NetworkConfig
 from ugodit.options import parse
+from ugodit.priors import presets
 from ugodit.reconstruct import _parser
 
 ROOT = Path(__file__).resolve().parents[1]

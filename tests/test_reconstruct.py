@@ -13,10 +13,10 @@ from command_files import QUICK, quick_config, write_scan
 from helpers import random_complex
 from scans import line_mask
 
-import ugodit.adapt
+import ugodit.priors.adaptation
 from ugodit import reconstruct, train
-from ugodit.adapt import Unseen
-from ugodit.prior import Prior
+from ugodit.priors.adaptation import Unseen
+from ugodit.priors.prior import Prior
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
@@ -65,7 +65,7 @@ def test_reconstruction_is_in_the_units_of_the_scan(tmp_path: Path, capsys: pyte
 
 def test_with_a_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     # Three steps of training fit no scan: kept all the same, so that it is the adaptation that runs.
-    monkeypatch.setattr(ugodit.adapt, "FITS", math.inf)
+    monkeypatch.setattr(ugodit.priors.adaptation, "FITS", math.inf)
     scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("abc")]
     config = quick_config(tmp_path, QUICK.replace("[train]", "[train]\nshared_decoder = false"))
     prior = tmp_path / "p.safetensors"
@@ -167,7 +167,7 @@ def test_uncertainty_needs_splits_in_every_recipe(tmp_path: Path, capsys: pytest
 def test_uncertainty_is_a_second_dataset(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ugodit.adapt, "FITS", math.inf)
+    monkeypatch.setattr(ugodit.priors.adaptation, "FITS", math.inf)
     scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("ab")]
     config, prior = quick_config(tmp_path), tmp_path / "p.safetensors"
     assert train.main([str(scans[0]), "--out", str(prior), "--config", str(config)]) == 0

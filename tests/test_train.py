@@ -7,7 +7,7 @@ import pytest
 from command_files import QUICK, quick_config, write_scan
 
 from ugodit import train
-from ugodit.prior import Prior
+from ugodit.priors.prior import Prior
 
 
 @pytest.mark.parametrize(("shared", "decoders"), [("true", 1), ("false", 3)])

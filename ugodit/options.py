@@ -16,7 +16,7 @@ from ugodit.data.sampling import KINDS
 from ugodit.errors import InputError
 from ugodit.fit.config import FitConfig, checked_fields
 from ugodit.networks.config import NetworkConfig
-from ugodit.presets import PRESETS, Preset, preset
+from ugodit.priors.presets import PRESETS, Preset, preset
 
 FIT_TABLES = ("train", "adapt", "alone")
 

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ugodit.adapt import normalize
 from ugodit.calibration import estimate_maps
 from ugodit.calibration.pipeline import CoilPlan, Coils, named, unwhitened
 from ugodit.data.sampling import acs_width, cartesian_mask, poisson_disc_mask, undersample
@@ -24,6 +23,7 @@ from ugodit.fit.stopping import hold_out
 from ugodit.io.fastmri import Volume, center_crop
 from ugodit.io.maps import read_maps, write_maps
 from ugodit.operators.sense import SenseOperator, center_rows
+from ugodit.priors.adaptation import normalize
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,17 @@ from torch import Tensor
 
 import ugodit
 from ugodit import baselines, metrics, report
-from ugodit.adapt import (
+from ugodit.calibration.pipeline import CoilPlan, Coils, named
+from ugodit.coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
+from ugodit.commands import Parser, run
+from ugodit.errors import InputError
+from ugodit.fit.config import FitConfig
+from ugodit.fit.fit import Step
+from ugodit.io.fastmri import Volume, open_volume, read_attributes, write_reconstruction
+from ugodit.operators.sense import SenseOperator
+from ugodit.options import add_running_options, add_sampling_options, chosen_slices, device, parse
+from ugodit.preparation import Prepared, check_splits, prepare, undersampled
+from ugodit.priors.adaptation import (
     FITS,
     HELPS,
     NOISE_AT_MOST,
@@ -36,18 +46,8 @@ from ugodit.adapt import (
     unadapted_uncertainty,
     unseen,
 )
-from ugodit.calibration.pipeline import CoilPlan, Coils, named
-from ugodit.coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
-from ugodit.commands import Parser, run
-from ugodit.errors import InputError
-from ugodit.fit.config import FitConfig
-from ugodit.fit.fit import Step
-from ugodit.io.fastmri import Volume, open_volume, read_attributes, write_reconstruction
-from ugodit.operators.sense import SenseOperator
-from ugodit.options import add_running_options, add_sampling_options, chosen_slices, device, parse
-from ugodit.preparation import Prepared, check_splits, prepare, undersampled
-from ugodit.presets import Preset
-from ugodit.prior import Prior
+from ugodit.priors.presets import Preset
+from ugodit.priors.prior import Prior
 from ugodit.progress import follow
 
 DIVERGED = 1e3

@@ -18,13 +18,13 @@ from ugodit.coil_options import add_coil_options, check_coil_options, coil_plan,
 from ugodit.commands import Parser, run
 from ugodit.errors import InputError
 from ugodit.fit.fit import Step
-from ugodit.group import group_model, train
 from ugodit.io.fastmri import Volume, open_volume
 from ugodit.networks.unrolled import Unrolled
 from ugodit.options import add_running_options, add_sampling_options, chosen_slices, device, parse
 from ugodit.preparation import Prepared, check_splits, prepare
-from ugodit.presets import Preset
-from ugodit.prior import Prior, provenance
+from ugodit.priors.presets import Preset
+from ugodit.priors.prior import Prior, provenance
+from ugodit.priors.training import group_model, train
 from ugodit.progress import follow
 
 

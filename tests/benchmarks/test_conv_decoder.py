@@ -3,8 +3,8 @@ import torch
 from conv_decoder import ConvDecoder
 from scans import small_operator
 
-from ugodit.adapt import adapt, build_model
 from ugodit.fit.config import FitConfig
+from ugodit.priors.adaptation import adapt, build_model
 
 
 @pytest.mark.parametrize("parameters", [500, 20_000, 300_000])

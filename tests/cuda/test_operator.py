@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from tests.kernels.problems import TOLERANCE, relative_error
-from ugodit.adapt import normalize
 from ugodit.kernels import _cuda_ops
 from ugodit.operators import SenseOperator, sense
+from ugodit.priors.adaptation import normalize
 
 WIDTH = 46
 

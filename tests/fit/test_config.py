@@ -7,7 +7,7 @@ import pytest
 
 from ugodit.errors import InputError
 from ugodit.fit.config import FitConfig
-from ugodit.presets import PRESETS, preset
+from ugodit.priors.presets import PRESETS, preset
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import torch
 from scans import small_operator
 from torch import Tensor
 
-from ugodit.adapt import build_model, normalize
 from ugodit.fit.config import FitConfig
 from ugodit.fit.ensemble import MU_RANGE, NEGATIVE, SHARE, Starts, reconstruct, uncertainty
 from ugodit.fit.noise_level import noise_variance
 from ugodit.networks import GroupNet, NetworkConfig
 from ugodit.operators import SenseOperator
+from ugodit.priors.adaptation import build_model, normalize
 
 CONFIG = FitConfig(
     splitting="random", unrolls=1, next_input="fixed", start="conjugate_gradient", pool=3, solve_iterations=20

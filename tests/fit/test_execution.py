@@ -11,7 +11,6 @@ from scans import line_mask, small_scan
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from ugodit.adapt import build_model, normalize
 from ugodit.errors import InputError
 from ugodit.fit.config import FitConfig
 from ugodit.fit.execution import WARM_UP
@@ -23,6 +22,7 @@ from ugodit.fit.symmetry import rotate_phase
 from ugodit.networks import GroupNet, NetworkConfig, calls
 from ugodit.networks.unrolled import Unrolled
 from ugodit.operators import SenseOperator
+from ugodit.priors.adaptation import build_model, normalize
 
 # torch's compiler looks at .grad of every tensor and hides this warning itself, but not where warnings are errors.
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")

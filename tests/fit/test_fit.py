@@ -9,12 +9,12 @@ import torch
 from scans import small_operator
 from torch import Tensor
 
-from ugodit.adapt import build_model, normalize
 from ugodit.fit.config import FitConfig
 from ugodit.fit.fit import Step, fit
 from ugodit.networks import GroupNet, NetworkConfig
 from ugodit.networks.unrolled import Unrolled
 from ugodit.operators import SenseOperator
+from ugodit.priors.adaptation import build_model, normalize
 
 DIRECT = NetworkConfig.unet(4, 1, activation="leaky_relu")
 RESIDUAL = NetworkConfig.unet(4, 1, activation="leaky_relu", output="residual")

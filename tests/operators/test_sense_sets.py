@@ -7,11 +7,11 @@ from helpers import centred_fft, random_complex
 from scans import line_mask, small_scan
 from torch import Tensor
 
-from ugodit.adapt import from_scratch, normalize
 from ugodit.baselines import cg_sense, l1_wavelet, zero_filled
 from ugodit.calibration import estimate_maps
 from ugodit.operators import LinearOperator, SenseOperator
-from ugodit.presets import preset
+from ugodit.priors.adaptation import from_scratch, normalize
+from ugodit.priors.presets import preset
 
 COILS, ROWS, COLUMNS, SETS = 3, 7, 6, 2
 # Single precision, transforms of 7 points and sums over a few coils: a handful of roundings of 6e-8.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ugodit.adapt import build_model
 from ugodit.fit.config import FitConfig
 from ugodit.fit.fit import Step, fit
 from ugodit.networks.config import NetworkConfig
 from ugodit.networks.group import GroupNet
 from ugodit.networks.unrolled import Unrolled
 from ugodit.operators.sense import SenseOperator
+from ugodit.priors.adaptation import build_model
 
 
 def group_model(operators: Sequence[SenseOperator], network: NetworkConfig, config: FitConfig) -> Unrolled:

@@ -19,8 +19,8 @@ from ugodit.networks.config import NetworkConfig
 from ugodit.networks.group import GroupNet
 from ugodit.networks.unrolled import Unrolled
 from ugodit.operators.sense import SenseOperator
-from ugodit.presets import MODEL_FIELDS, Preset
-from ugodit.prior import Prior
+from ugodit.priors.presets import MODEL_FIELDS, Preset
+from ugodit.priors.prior import Prior
 
 FITS, HELPS = 0.7, 0.95
 """A prior leaves of unseen lines a share of what the first image leaves. From FITS on it is not adapted: a frozen

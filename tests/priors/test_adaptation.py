@@ -6,8 +6,10 @@ import pytest
 import torch
 from scans import small_operator
 
-import ugodit.adapt
-from ugodit.adapt import (
+import ugodit.priors.adaptation
+from ugodit.networks import GroupNet, NetworkConfig
+from ugodit.operators import SenseOperator
+from ugodit.priors.adaptation import (
     FITS,
     HELPS,
     NOISE_AT_MOST,
@@ -19,11 +21,9 @@ from ugodit.adapt import (
     recipe,
     unseen,
 )
-from ugodit.group import group_model
-from ugodit.networks import GroupNet, NetworkConfig
-from ugodit.operators import SenseOperator
-from ugodit.presets import PRESETS, Preset
-from ugodit.prior import Prior
+from ugodit.priors.presets import PRESETS, Preset
+from ugodit.priors.prior import Prior
+from ugodit.priors.training import group_model
 
 NETWORK = NetworkConfig.unet(4, 1, activation="leaky_relu", output="residual")
 
@@ -73,7 +73,7 @@ def test_what_is_unseen_is_judged_without_its_noise(monkeypatch: pytest.MonkeyPa
     model, config = from_prior(scan(), prior(preset), preset.adapt)
 
     def found(variance: float) -> tuple[float, float]:
-        monkeypatch.setattr(ugodit.adapt, "noise_variance", lambda operator: torch.tensor([variance]))
+        monkeypatch.setattr(ugodit.priors.adaptation, "noise_variance", lambda operator: torch.tensor([variance]))
         shares = unseen(scan(), model, config)
         return float(shares.first), float(shares.prior)
 

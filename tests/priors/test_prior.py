@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from ugodit.errors import InputError
 from ugodit.networks import GroupNet, NetworkConfig
-from ugodit.prior import FORMAT, Prior, provenance
+from ugodit.priors.prior import FORMAT, Prior, provenance
 
 CONFIG = NetworkConfig.unet(3, 2)
 

@@ -1,0 +1,1 @@
+"""Group priors: how they are trained, kept in a file, judged and adapted; the presets."""
