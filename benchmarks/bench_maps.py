@@ -27,11 +27,11 @@ from cases import Slice, Wanted, load_suite
 from records import environment
 from torch import Tensor
 
-from ugodit import metrics
-from ugodit.baselines import cg_sense
 from ugodit.calibration import estimate_maps, maps_from_block
 from ugodit.data.sampling import acs_width, cartesian_mask, central, undersample
 from ugodit.data.scan import Scan
+from ugodit.evaluation import metrics
+from ugodit.evaluation.baselines import cg_sense
 from ugodit.io.fastmri import center_crop
 from ugodit.operators.sense import SenseOperator
 from ugodit.preparation import WIDE_ACS, reconstruction_maps

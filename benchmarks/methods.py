@@ -21,8 +21,8 @@ from priors import trained
 from scoring import Outcome, Picture, Problem, Stopwatch, follow, judged_uncertainty
 from torch import Tensor
 
-from ugodit import baselines
 from ugodit.errors import InputError
+from ugodit.evaluation import baselines
 from ugodit.fit.config import FitConfig
 from ugodit.io.fastmri import center_crop
 from ugodit.networks.config import NetworkConfig, reference_unet

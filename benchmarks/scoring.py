@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from ugodit import metrics
+from ugodit.evaluation import metrics
 from ugodit.fit.fit import Step
 from ugodit.preparation import Prepared
 

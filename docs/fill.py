@@ -23,10 +23,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ugodit.evaluation.report import markdown_table
 from ugodit.fit.config import FitConfig
 from ugodit.networks.config import NetworkConfig
 from ugodit.priors import presets
-from ugodit.report import markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -5,8 +5,8 @@ import pytest
 from helpers import write_fastmri
 
 from ugodit.evaluate import main
+from ugodit.evaluation.metrics import nmse, psnr, ssim
 from ugodit.io.fastmri import write_reconstruction
-from ugodit.metrics import nmse, psnr, ssim
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ import torch
 from helpers import data_folder
 from scans import line_mask, small_scan
 
-from ugodit import metrics, preparation
-from ugodit.baselines import cg_sense
+from ugodit import preparation
 from ugodit.data.sampling import undersample
 from ugodit.data.scan import Scan
 from ugodit.errors import InputError
+from ugodit.evaluation import metrics
+from ugodit.evaluation.baselines import cg_sense
 from ugodit.io.fastmri import open_volume
 
 CPU = torch.device("cpu")

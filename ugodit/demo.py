@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ugodit import baselines, evaluate, metrics, reconstruct, report, simulate, train
+from ugodit import evaluate, reconstruct, simulate, train
 from ugodit.commands import Parser, run
 from ugodit.errors import InputError
+from ugodit.evaluation import baselines, metrics, report
 from ugodit.io.atomic import write_file
 from ugodit.io.fastmri import center_crop, open_volume, read_attributes, read_reconstruction
 from ugodit.preparation import Prepared, prepare, reconstruction_maps

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ugodit.commands import Parser, run
 from ugodit.errors import InputError
+from ugodit.evaluation.metrics import nmse, psnr, ssim
+from ugodit.evaluation.report import print_table
 from ugodit.io.fastmri import center_crop, read_attributes, read_reconstruction
-from ugodit.metrics import nmse, psnr, ssim
-from ugodit.report import print_table
 
 
 @dataclass(frozen=True)

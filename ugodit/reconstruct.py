@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 import ugodit
-from ugodit import baselines, metrics, report
 from ugodit.calibration.pipeline import CoilPlan, Coils, named
 from ugodit.coil_options import add_coil_options, check_coil_options, coil_plan, maps_target, write_volume_maps
 from ugodit.commands import Parser, run
 from ugodit.errors import InputError
+from ugodit.evaluation import baselines, metrics, report
 from ugodit.fit.config import FitConfig
 from ugodit.fit.fit import Step
 from ugodit.io.fastmri import Volume, open_volume, read_attributes, write_reconstruction

@@ -7,8 +7,8 @@ from helpers import centred_fft, random_complex
 from scans import line_mask, small_scan
 from torch import Tensor
 
-from ugodit.baselines import cg_sense, l1_wavelet, zero_filled
 from ugodit.calibration import estimate_maps
+from ugodit.evaluation.baselines import cg_sense, l1_wavelet, zero_filled
 from ugodit.operators import LinearOperator, SenseOperator
 from ugodit.priors.adaptation import from_scratch, normalize
 from ugodit.priors.presets import preset

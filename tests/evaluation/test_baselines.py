@@ -3,9 +3,9 @@ import pytest
 import torch
 from helpers import centred_fft, centred_ifft, random_complex
 
-from ugodit.baselines import best_of_grid, l1_wavelet, total_variation, zero_filled, zero_filled_rss
 from ugodit.data.sampling import cartesian_mask, poisson_disc_mask
-from ugodit.metrics import psnr
+from ugodit.evaluation.baselines import best_of_grid, l1_wavelet, total_variation, zero_filled, zero_filled_rss
+from ugodit.evaluation.metrics import psnr
 from ugodit.simulation.phantom import draw, simulate_volume
 
 

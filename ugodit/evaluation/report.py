@@ -11,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ugodit.evaluation.metrics import psnr, ssim
 from ugodit.io.atomic import write_file
-from ugodit.metrics import psnr, ssim
 
 Picture = NDArray[np.floating]
 

@@ -3,7 +3,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from ugodit.metrics import nmse, psnr, ssim
+from ugodit.evaluation.metrics import nmse, psnr, ssim
 
 
 @pytest.fixture(params=[1.0, 1e-12, 1e13], ids=["scale 1", "scale 1e-12", "scale 1e13"])
