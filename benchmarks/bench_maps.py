@@ -34,9 +34,9 @@ from ugodit.evaluation import metrics
 from ugodit.evaluation.baselines import cg_sense
 from ugodit.io.fastmri import center_crop
 from ugodit.operators.sense import SenseOperator
-from ugodit.preparation import WIDE_ACS, reconstruction_maps
 from ugodit.priors.adaptation import adapt, from_scratch, normalize
 from ugodit.priors.presets import preset
+from ugodit.reconstruction.preparation import WIDE_ACS, reconstruction_maps
 
 TOLERANCE = 0.05
 """dB that ours may score below sigpy's."""

@@ -27,7 +27,6 @@ from ugodit.fit.config import FitConfig
 from ugodit.io.fastmri import center_crop
 from ugodit.networks.config import NetworkConfig, reference_unet
 from ugodit.networks.group import GroupNet
-from ugodit.preparation import Prepared
 from ugodit.priors.adaptation import (
     Recipe,
     Unseen,
@@ -43,6 +42,7 @@ from ugodit.priors.adaptation import (
     unseen,
 )
 from ugodit.priors.presets import PRESETS, Preset
+from ugodit.reconstruction.preparation import Prepared
 
 Configuration = dict[str, Any]
 

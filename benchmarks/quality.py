@@ -32,8 +32,8 @@ from ugodit.commands import Parser, run
 from ugodit.data.sampling import KINDS, acs_width
 from ugodit.data.scan import Scan
 from ugodit.errors import InputError
-from ugodit.preparation import Prepared, cached_maps, prepare_scan, undersampled
 from ugodit.priors.presets import PRESETS
+from ugodit.reconstruction.preparation import Prepared, cached_maps, prepare_scan, undersampled
 
 HERE = Path(__file__).resolve().parent
 CENTER_FRACTIONS = {4.0: 0.08, 8.0: 0.04}

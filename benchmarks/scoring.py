@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ugodit.evaluation import metrics
 from ugodit.fit.fit import Step
-from ugodit.preparation import Prepared
+from ugodit.reconstruction.preparation import Prepared
 
 Picture = NDArray[np.float32]
 CURVE_POINTS = 24

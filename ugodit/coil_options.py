@@ -18,7 +18,7 @@ from ugodit.commands import Parser
 from ugodit.errors import InputError
 from ugodit.io.fastmri import Volume
 from ugodit.io.maps import HDF5, MapsFile, open_maps, write_maps
-from ugodit.preparation import undersampled
+from ugodit.reconstruction.preparation import undersampled
 
 
 def add_coil_options(parser: Parser) -> None:

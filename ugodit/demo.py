@@ -23,7 +23,7 @@ from ugodit.errors import InputError
 from ugodit.evaluation import baselines, metrics, report
 from ugodit.io.atomic import write_file
 from ugodit.io.fastmri import center_crop, open_volume, read_attributes, read_reconstruction
-from ugodit.preparation import Prepared, prepare, reconstruction_maps
+from ugodit.reconstruction.preparation import Prepared, prepare, reconstruction_maps
 
 L1_WEIGHTS = (4e-4, 8e-4, 1.6e-3, 3e-3, 6e-3, 1.2e-2)
 HELD_OUT_SUBJECT = 100

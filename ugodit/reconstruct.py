@@ -28,7 +28,6 @@ from ugodit.fit.fit import Step
 from ugodit.io.fastmri import Volume, open_volume, read_attributes, write_reconstruction
 from ugodit.operators.sense import SenseOperator
 from ugodit.options import add_running_options, add_sampling_options, chosen_slices, device, parse
-from ugodit.preparation import Prepared, check_splits, prepare, undersampled
 from ugodit.priors.adaptation import (
     FITS,
     HELPS,
@@ -49,6 +48,7 @@ from ugodit.priors.adaptation import (
 from ugodit.priors.presets import Preset
 from ugodit.priors.prior import Prior
 from ugodit.progress import follow
+from ugodit.reconstruction.preparation import Prepared, check_splits, prepare, undersampled
 
 DIVERGED = 1e3
 """The fit sees scans scaled to images of order one: an image this large, or with NaN in it, is none."""

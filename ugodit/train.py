@@ -21,11 +21,11 @@ from ugodit.fit.fit import Step
 from ugodit.io.fastmri import Volume, open_volume
 from ugodit.networks.unrolled import Unrolled
 from ugodit.options import add_running_options, add_sampling_options, chosen_slices, device, parse
-from ugodit.preparation import Prepared, check_splits, prepare
 from ugodit.priors.presets import Preset
 from ugodit.priors.prior import Prior, provenance
 from ugodit.priors.training import group_model, train
 from ugodit.progress import follow
+from ugodit.reconstruction.preparation import Prepared, check_splits, prepare
 
 
 def main(argv: Sequence[str] | None = None) -> int:

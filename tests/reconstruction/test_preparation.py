@@ -8,13 +8,13 @@ import torch
 from helpers import data_folder
 from scans import line_mask, small_scan
 
-from ugodit import preparation
 from ugodit.data.sampling import undersample
 from ugodit.data.scan import Scan
 from ugodit.errors import InputError
 from ugodit.evaluation import metrics
 from ugodit.evaluation.baselines import cg_sense
 from ugodit.io.fastmri import open_volume
+from ugodit.reconstruction import preparation
 
 CPU = torch.device("cpu")
 OPTIONS = argparse.Namespace(mask="equispaced", acceleration=2.0, center_fraction=0.3, seed=0)
