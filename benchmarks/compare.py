@@ -19,7 +19,7 @@ from pictures import case_picture, curves_picture
 from quality_tables import by_setting, every_slice_table, margins_table, reach_lines, scores_table
 from records import Record, latest, read
 
-from ugodit.commands import Parser, run
+from ugodit.commands.parser import Parser, run
 from ugodit.errors import InputError
 from ugodit.io.atomic import write_file
 

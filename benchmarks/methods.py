@@ -401,6 +401,6 @@ def chosen(text: str | None) -> Sequence[str]:
 
 def device_of(name: str) -> torch.device:
     """`cpu`, `cuda` or `cuda:N`, by the commands' rule."""
-    from ugodit.options import device
+    from ugodit.commands.options import device
 
     return device(name)

@@ -11,12 +11,12 @@ from typing import Any
 from records import digest
 from scoring import Stopwatch
 
+from ugodit.commands.progress import follow
 from ugodit.errors import InputError
 from ugodit.fit.config import FitConfig
 from ugodit.networks.config import NetworkConfig
 from ugodit.priors.prior import Prior, provenance
 from ugodit.priors.training import group_model, train
-from ugodit.progress import follow
 from ugodit.reconstruction.preparation import Prepared
 
 Configuration = Mapping[str, Any]

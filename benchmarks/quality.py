@@ -28,7 +28,7 @@ from pictures import case_picture, image_path, target_path
 from records import Record, append, digest, done, environment, key_of, read
 from scoring import Outcome, Problem
 
-from ugodit.commands import Parser, run
+from ugodit.commands.parser import Parser, run
 from ugodit.data.sampling import KINDS, acs_width
 from ugodit.data.scan import Scan
 from ugodit.errors import InputError

@@ -17,10 +17,10 @@ import pytest
 from command_files import QUICK, write_scan
 
 from ugodit.__main__ import main
+from ugodit.commands.options import parse
+from ugodit.commands.reconstruct import _parser
 from ugodit.networks.config import NetworkConfig
-from ugodit.options import parse
 from ugodit.priors import presets
-from ugodit.reconstruct import _parser
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

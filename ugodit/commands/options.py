@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ugodit.commands import Parser
+from ugodit.commands.parser import Parser
 from ugodit.data.sampling import KINDS
 from ugodit.errors import InputError
 from ugodit.fit.config import FitConfig, checked_fields

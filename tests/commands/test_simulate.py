@@ -2,8 +2,8 @@ import h5py
 import numpy as np
 import pytest
 
+from ugodit.commands.simulate import main
 from ugodit.io.fastmri import open_volume
-from ugodit.simulate import main
 
 
 def test_a_drawn_scan_is_a_readable_volume(tmp_path, capsys):

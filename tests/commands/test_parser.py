@@ -1,6 +1,6 @@
 import pytest
 
-from ugodit.commands import Parser, run
+from ugodit.commands.parser import Parser, run
 from ugodit.errors import InputError
 
 

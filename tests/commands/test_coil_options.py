@@ -15,10 +15,10 @@ from command_files import quick_config as any_config
 from helpers import centred_fft, centred_ifft, random_complex
 from scans import line_mask, small_scan, smooth_field
 
-from ugodit import reconstruct, train
 from ugodit.calibration import compress_coils, prewhiten
 from ugodit.calibration import pipeline as coil_chain
 from ugodit.calibration.pipeline import CoilPlan, Coils, unwhitened
+from ugodit.commands.parser import reconstruct, train
 from ugodit.io.maps import read_maps, write_maps
 from ugodit.priors.prior import Prior
 

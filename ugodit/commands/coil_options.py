@@ -14,7 +14,7 @@ from torch import Tensor
 
 import ugodit
 from ugodit.calibration.pipeline import CoilPlan, Noise, named
-from ugodit.commands import Parser
+from ugodit.commands.parser import Parser
 from ugodit.errors import InputError
 from ugodit.io.fastmri import Volume
 from ugodit.io.maps import HDF5, MapsFile, open_maps, write_maps

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import write_fastmri
 
-from ugodit.evaluate import main
+from ugodit.commands.evaluate import main
 from ugodit.evaluation.metrics import nmse, psnr, ssim
 from ugodit.io.fastmri import write_reconstruction
 

@@ -1,0 +1,111 @@
+"""The command `simulate`: write a simulated multi-coil scan in fastMRI's layout."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import ugodit.simulation.phantom as phantom
+from ugodit.commands.parser import Parser, run
+from ugodit.errors import InputError
+from ugodit.io.fastmri import read_reconstruction, write_volume
+
+_NOTE = "simulated by ugodit: not a measurement of anybody"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    return run(_main, argv)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="ugodit simulate",
+        description="Write a simulated, fully sampled multi-coil scan in fastMRI's layout. The seed is the subject.",
+    )
+    parser.add_argument("out", metavar="OUT.h5", type=Path)
+    parser.add_argument("--anatomy", choices=phantom.ANATOMIES, default="knee", help="what is drawn (default: knee)")
+    parser.add_argument(
+        "--magnitude",
+        metavar="FILE.h5[:DATASET]",
+        help="put coils round these magnitudes (slices, rows, columns) instead; DATASET is `magnitude` by default",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="subject, coil positions and noise (default: 0)")
+    parser.add_argument("--slices", default="1", metavar="N|A:B", help="the first N slices, or A to B - 1 (default: 1)")
+    parser.add_argument("--size", default="320x320", metavar="ROWSxCOLUMNS", help="of a drawn slice (default: 320x320)")
+    parser.add_argument("--coils", type=int, default=8, help="default: 8")
+    parser.add_argument("--snr", type=float, default=35.0, metavar="DB", help="mean signal over noise (default: 35 dB)")
+    parser.add_argument(
+        "--oversampling", type=int, default=1, metavar="N", help="of the readout, as scanners do: 2 (default: 1)"
+    )
+    return parser
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    options = _parser().parse_args(argv)
+    if options.out.suffix != ".h5":
+        raise InputError(f"{options.out}: expected a file name that ends in .h5")
+    slices = _slices(options.slices)
+    if options.magnitude is None:
+        shape = _size(options.size)
+        magnitude = phantom.draw(options.anatomy, shape, slices, options.seed)
+        plane, shading, source = phantom.PLANES[options.anatomy], 0.5, options.anatomy
+        subject = f"{source}-{options.seed}"
+        pixel = phantom.field_of_view(options.anatomy) / max(shape)
+    else:
+        path, dataset = _split(options.magnitude)
+        magnitude = read_reconstruction(path, dataset)
+        if slices.stop > len(magnitude):
+            raise InputError(f"--slices: {path} has {len(magnitude)} slices, expected no more, got {options.slices}")
+        magnitude = magnitude[slices.start : slices.stop]
+        plane, shading, source = "axial", 0.0, f"{path.stem}:{dataset}"
+        subject = f"{source}-{options.slices}"  # whoever that is, the seed only places the coils round them
+        pixel = 160.0 / max(magnitude.shape[1:])  # of an unknown field of view: that of a knee or a small head
+    kspace, _, _ = phantom.simulate_volume(
+        magnitude,
+        options.coils,
+        options.seed,
+        snr_db=options.snr,
+        oversampling=options.oversampling,
+        shading=shading,
+        pixel_mm=pixel,
+        plane=plane,
+    )
+    attributes = {
+        "acquisition": f"SIMULATED_{source.upper()}",
+        "patient_id": f"simulated-{subject}",
+        "simulated": True,
+        "note": _NOTE,
+        "seed": options.seed,
+        "snr_db": options.snr,
+        "slices": options.slices,
+    }
+    target = phantom.root_sum_of_squares(kspace, magnitude.shape[1])
+    write_volume(options.out, kspace, target, attributes=attributes, pixel_mm=pixel)
+    shape_text = " x ".join(str(n) for n in kspace.shape)
+    print(f"{options.out}: simulated {source}, {shape_text} (slices, coils, readout, phase encode)")
+    return 0
+
+
+def _slices(text: str) -> range:
+    first, colon, last = text.partition(":")
+    try:
+        found = range(int(first or 0), int(last)) if colon else range(int(first))
+    except ValueError:
+        found = range(0)
+    if len(found) == 0 or found.start < 0:
+        raise InputError(f"--slices: expected a number of slices or a range such as 0:4, got {text!r}")
+    return found
+
+
+def _size(text: str) -> tuple[int, int]:
+    rows, _, columns = text.partition("x")
+    if not (rows.isdecimal() and columns.isdecimal()):
+        raise InputError(f"--size: expected ROWSxCOLUMNS such as 320x320, got {text!r}")
+    return int(rows), int(columns)
+
+
+def _split(text: str) -> tuple[Path, str]:
+    path, colon, dataset = text.rpartition(":")
+    if not colon or Path(text).exists():
+        return Path(text), "magnitude"
+    return Path(path), dataset
