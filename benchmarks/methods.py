@@ -1,6 +1,6 @@
 """The methods that are compared: each makes its whole configuration first, then runs from nothing but that.
 
-Every network method is a choice of options of the one loop in ugodit.fit.fit. The un-trained baselines have the width of
+Every network method is a choice of options of the one loop in ugodit.fit. The un-trained baselines have the width of
 the preset's network and are scored twice: at their last step, which is what one would get, and at their best step as
 the truth would choose it, which nobody can have: an advantage that we grant them. Their rates and weights are the best
 of those tried on one brain (results/tuning/baselines.jsonl), not the ones published for other networks and budgets.

@@ -3,7 +3,7 @@
     python benchmarks/resources.py [--architectures 80 90] [--nvcc nvcc] [--out FILE]
 
 Compiles csrc/cuda/*.cu for each architecture, side by side; needs nvcc, no GPU. Exits 1 where a kernel spills registers
-or uses a stack. Shared memory is dynamic: what ugodit.kernels._cuda_host (or ugodit.kernels._cuda) would ask for is recorded for
+or uses a stack. Shared memory is dynamic: what kernels._cuda_host (or _cuda) would ask for is recorded for
 fastMRI's usual sizes where one of them is built.
 """
 

@@ -52,7 +52,7 @@ FIT_FIELDS = (
 def options(command: str) -> str:
     """Every argument of a command, from its parser."""
     rows = []
-    for action in importlib.import_module(f"ugodit.{command}")._parser()._actions:
+    for action in importlib.import_module(f"ugodit.commands.{command}")._parser()._actions:
         if action.dest == "help":
             continue
         name = ", ".join(action.option_strings) or str(action.metavar)

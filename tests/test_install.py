@@ -44,8 +44,8 @@ def test_a_wheel_is_whole_and_works(tmp_path: Path) -> None:
     _run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", tmp_path, source)
     (wheel,) = tmp_path.glob("ugodit-*.whl")
     packed = zipfile.ZipFile(wheel).namelist()
-    assert {"ugodit/py.typed", "ugodit/_cpu.pyi"} <= set(packed)
-    assert sum(name.startswith("ugodit/_cpu.") and name.endswith(".so") for name in packed) == 1
+    assert {"ugodit/py.typed", "ugodit/kernels/_cpu.pyi"} <= set(packed)
+    assert sum(name.startswith("ugodit/kernels/_cpu.") and name.endswith(".so") for name in packed) == 1
     assert all(name.startswith(("ugodit/", "ugodit-")) for name in packed)
     python_files = {name for name in names if name.startswith("ugodit/")}
     assert python_files <= set(packed)

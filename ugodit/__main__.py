@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the first argument names; returns its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in COMMANDS:
-        command = importlib.import_module(f"ugodit.{words[0]}")
+        command = importlib.import_module(f"ugodit.commands.{words[0]}")
         return int(command.main(words[1:]))
     if words and words[0] == "--version":
         print(f"ugodit {ugodit.__version__}")

@@ -18,7 +18,7 @@ from scans import line_mask, small_scan, smooth_field
 from ugodit.calibration import compress_coils, prewhiten
 from ugodit.calibration import pipeline as coil_chain
 from ugodit.calibration.pipeline import CoilPlan, Coils, unwhitened
-from ugodit.commands.parser import reconstruct, train
+from ugodit.commands import reconstruct, train
 from ugodit.io.maps import read_maps, write_maps
 from ugodit.priors.prior import Prior
 

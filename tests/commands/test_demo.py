@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from ugodit.commands.parser import demo
+from ugodit.commands import demo
 from ugodit.evaluation import metrics
 from ugodit.io.fastmri import open_volume, read_attributes, read_reconstruction
 

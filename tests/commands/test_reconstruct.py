@@ -14,7 +14,7 @@ from helpers import random_complex
 from scans import line_mask
 
 import ugodit.priors.adaptation
-from ugodit.commands.parser import reconstruct, train
+from ugodit.commands import reconstruct, train
 from ugodit.priors.adaptation import Unseen
 from ugodit.priors.prior import Prior
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from command_files import QUICK, quick_config, write_scan
 
-from ugodit.commands.parser import train
+from ugodit.commands import train
 from ugodit.priors.prior import Prior
 
 

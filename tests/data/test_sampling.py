@@ -10,7 +10,7 @@ from ugodit.data.sampling import KINDS, acs_width, cartesian_mask, central_run, 
 from ugodit.data.scan import Scan
 from ugodit.errors import InputError
 
-_EXPECTED = json.loads((Path(__file__).parent / "data" / "fastmri_masks.json").read_text())["masks"]
+_EXPECTED = json.loads((Path(__file__).parent / "fastmri_masks.json").read_text())["masks"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

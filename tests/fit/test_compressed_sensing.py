@@ -4,7 +4,7 @@ import torch
 from scans import small_operator
 from torch import Tensor
 
-from ugodit.fit.fit import compressed_sensing as sparse
+from ugodit.fit import compressed_sensing as sparse
 from ugodit.kernels.wavelets import shrink_wavelets
 from ugodit.operators import SenseOperator
 from ugodit.priors.adaptation import normalize

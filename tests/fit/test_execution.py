@@ -12,10 +12,10 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from ugodit.errors import InputError
+from ugodit.fit import loop as loop_module
 from ugodit.fit.config import FitConfig
 from ugodit.fit.execution import WARM_UP
 from ugodit.fit.fit import fit
-from ugodit.fit.fit import loop as loop_module
 from ugodit.fit.loop import Loop
 from ugodit.fit.random_choices import FixedDraws, random_symmetries, symmetry_of
 from ugodit.fit.symmetry import rotate_phase

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ugodit.commands.parser import Parser, evaluate, reconstruct, run, simulate, train
+from ugodit.commands import evaluate, reconstruct, simulate, train
+from ugodit.commands.parser import Parser, run
 from ugodit.errors import InputError
 from ugodit.evaluation import baselines, metrics, report
 from ugodit.io.atomic import write_file

@@ -5,7 +5,7 @@ Packed layouts (csrc/cuda/sense.h), W at most LARGEST_WIDTH:
              (B, H, C, W) float32 words that hold two halves each, arithmetic stays in float32
     kspace   (B, words): the slot of the line at each of W positions (-1: a line of zeros, which is not stored), one
              unused word if W is odd, then (H, C, lines, 2)
-Masks along both axes, wider images, and builds without ugodit.kernels._cuda go through torch.fft: _torch_ops.py, and its
+Masks along both axes, wider images, and builds without _cuda go through torch.fft: _torch_ops.py, and its
 layouts, which have a second axis of length 1 and at least six axes.
 
 Nothing here allocates or waits outside torch, so that every op can be captured in a CUDA graph once pack_maps has been

@@ -13,7 +13,7 @@ from torch import Tensor
 from ugodit import kernels
 from ugodit.kernels.dlpack import as_tensor
 from ugodit.kernels.reference import centred_ifft
-from ugodit.operators import sets as kernels_of_sets
+from ugodit.operators import sense_sets as kernels_of_sets
 
 
 def center_rows(array: Tensor, rows: int) -> Tensor:
