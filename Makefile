@@ -54,4 +54,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed-test
 	touch "$@"
 
 clean:
-	rm -rf "$(VENV)" build demo *.egg-info ugodit/kernels/*.so
+	rm -rf "$(VENV)" build demo *.egg-info ugodit/kernels/*.so ugodit/kernels/_compiled_from.sha256

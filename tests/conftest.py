@@ -8,6 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from ugodit.errors import NotBuiltError
+
+
+def pytest_configure() -> None:
+    """Without the compiled kernels every test would fail: one line says what to do instead."""
+    try:
+        import ugodit.kernels  # noqa: F401
+    except NotBuiltError as error:
+        raise pytest.UsageError(str(error)) from None
+
 
 @pytest.fixture(autouse=True)
 def _isolate_random_state() -> Iterator[None]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import ugodit
+from ugodit.errors import NotBuiltError
 
 COMMANDS = {
     "simulate": "write simulated multi-coil scans in fastMRI's layout",
@@ -21,7 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the first argument names; returns its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in COMMANDS:
-        command = importlib.import_module(f"ugodit.commands.{words[0]}")
+        try:
+            command = importlib.import_module(f"ugodit.commands.{words[0]}")
+        except NotBuiltError as error:
+            print(f"ugodit: error: {error}", file=sys.stderr)
+            return 2
         return int(command.main(words[1:]))
     if words and words[0] == "--version":
         print(f"ugodit {ugodit.__version__}")

@@ -7,3 +7,7 @@ class InputError(ValueError):
     The message is one line that names the file and dataset (or the option), what was expected, what was found and
     what to do. Commands print it and exit with code 2; from Python it is an ordinary ValueError.
     """
+
+
+class NotBuiltError(ImportError):
+    """The compiled kernels are missing: what to do, in one line. Commands print it and exit with code 2."""

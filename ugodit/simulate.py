@@ -2,7 +2,7 @@
 
 import sys
 
-from ugodit.commands.simulate import main
+from ugodit.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["simulate", *sys.argv[1:]]))
