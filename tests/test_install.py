@@ -61,5 +61,6 @@ def test_a_wheel_is_whole_and_works(tmp_path: Path) -> None:
     here = Path(pytest.importorskip("torch").__file__).parents[1]
     script = tmp_path / "check.py"
     script.write_text(CHECK)
-    done = subprocess.run([python, script, here], cwd=tmp_path, capture_output=True, text=True, check=False)
+    # -I: a PYTHONPATH would put other sources first.
+    done = subprocess.run([python, "-I", script, here], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
