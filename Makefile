@@ -13,7 +13,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 # An extra's requirements, a line each: `pip install .[extra]` would compile everything again.
 EXTRA := $(BIN)/python -c 'import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")'
 
-.PHONY: demo test test-all lint readme clean
+.PHONY: demo test test-all lint bench readme clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m ugodit.demo --out demo
@@ -29,6 +29,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' | xargs $(BIN)/clang-format --dry-run --Werror
+
+# Reports, and fails because of no time. Whom it cannot import or run (BART, a GPU) it skips, with the reason.
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group --benchmark-columns=median,iqr,rounds
 
 # Puts into README.md and docs/ what `make demo` made and what the benchmarks measured.
 readme: $(VENV)/.installed
@@ -51,6 +55,10 @@ $(VENV)/.installed-test: $(VENV)/.installed
 
 $(VENV)/.installed-dev: $(VENV)/.installed-test
 	$(EXTRA) dev | xargs $(PIP)
+	touch "$@"
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(EXTRA) bench | xargs $(PIP)
 	touch "$@"
 
 clean:
