@@ -25,7 +25,7 @@ import torch
 
 from ugodit.calibration import estimate_maps, maps_from_block
 from ugodit.calibration.region import calibration_data
-from ugodit.data.sampling import cartesian_mask
+from ugodit.data.masks import cartesian_mask
 from ugodit.io.cfl import read_cfl, write_cfl
 from ugodit.kernels import reference
 

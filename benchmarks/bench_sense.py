@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from ugodit import kernels
+from ugodit.data.geometry import centred_fft, centred_ifft
 from ugodit.kernels import _cpu
-from ugodit.kernels.reference import centred_fft, centred_ifft
 
 MU = 0.05
 LARGE, SMALL = (15, 640, 368), (8, 256, 256)
