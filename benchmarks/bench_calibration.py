@@ -27,7 +27,7 @@ from calibration_peers import Pair, agreement, bart_espirit, central_block, sigp
 from sense_scan import Size, Unavailable, label
 
 from ugodit.calibration import estimate_maps
-from ugodit.data.sampling import cartesian_mask
+from ugodit.data.masks import cartesian_mask
 from ugodit.kernels import reference
 
 SCANS = ["brain_eye_level_8ch_256x256", "brain_lowres_16ch_96x96", "brain_t1_a_8ch_230x180", "brain_t1_b_8ch_230x180"]

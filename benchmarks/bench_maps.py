@@ -28,11 +28,12 @@ from records import environment
 from torch import Tensor
 
 from ugodit.calibration import estimate_maps, maps_from_block
-from ugodit.data.sampling import acs_width, cartesian_mask, central, undersample
+from ugodit.data.geometry import center_crop
+from ugodit.data.masks import cartesian_mask
 from ugodit.data.scan import Scan
+from ugodit.data.undersampling import acs_width, central, undersample
 from ugodit.evaluation import metrics
 from ugodit.evaluation.baselines import cg_sense
-from ugodit.io.fastmri import center_crop
 from ugodit.operators.sense import SenseOperator
 from ugodit.priors.adaptation import adapt, from_scratch, normalize
 from ugodit.priors.presets import preset

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from ugodit.data.scan import Scan
 from ugodit.errors import InputError
-from ugodit.io.fastmri import open_volume, read_reconstruction
+from ugodit.io.reconstructions import read_reconstruction
+from ugodit.io.volumes import open_volume
 from ugodit.simulation import phantom
 
 Part = Literal["test", "dev", "train", "all"]

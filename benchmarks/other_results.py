@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ugodit.errors import InputError
-from ugodit.evaluation.report import markdown_table
+from ugodit.evaluation.tables import markdown_table
 
 KNOWN = {
     "sense": ("Kernels on the CPU", "python benchmarks/bench_sense.py"),

@@ -89,6 +89,12 @@ def _run_all(folder: Path) -> dict[str, str]:
     _command(folder, "reconstruct", knees[2], "--out", "group_both", "--batch", 2, "--uncertainty", *group)
     _command(folder, "reconstruct", knees[2], "--out", "group_fresh", "--start", "fresh", *group)
     _command(folder, "reconstruct", knees[2], "--out", "group_second", "--start", 1, *group)
+    _command(folder, "train", *knees, "--out", "three.safetensors", "--preset", "balanced", *lines)
+    three = ["--prior", "three.safetensors", "--preset", "balanced", "--threads", 1]
+    eight = ["--acceleration", 8, "--center-fraction", "0.05"]
+    _command(folder, "reconstruct", knees[2], "--out", "three_own", "--uncertainty", *three)
+    _command(folder, "reconstruct", knees[2], "--out", "three_own_8x", *three, *eight)
+    _command(folder, "reconstruct", "brain.h5", "--out", "three_brain_8x", *three, *eight)
     coils = ["--prewhiten", "outer", "--compress", "0.95", "--compress-method", "geometric"]
     _command(folder, "reconstruct", "brain.h5", "--out", "coils", "--preset", "fast", *lines, *coils)
     poisson = ["--mask", "poisson", "--preset", "fast", *lines]

@@ -29,8 +29,9 @@ from records import Record, append, digest, done, environment, key_of, read
 from scoring import Outcome, Problem
 
 from ugodit.commands.parser import Parser, run
-from ugodit.data.sampling import KINDS, acs_width
+from ugodit.data.masks import KINDS
 from ugodit.data.scan import Scan
+from ugodit.data.undersampling import acs_width
 from ugodit.errors import InputError
 from ugodit.priors.presets import PRESETS
 from ugodit.reconstruction.preparation import Prepared, cached_maps, prepare_scan, undersampled

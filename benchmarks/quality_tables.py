@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from records import Record
 
-from ugodit.evaluation.report import markdown_table
+from ugodit.evaluation.tables import markdown_table
 
 Run = tuple[str, int]
 """(case, seed)"""

@@ -19,8 +19,8 @@ from sense_scan import MU, Scan, Unavailable, channels
 from torch import Tensor
 
 from ugodit import kernels
+from ugodit.data.geometry import centred_fft
 from ugodit.io.cfl import read_cfl, write_cfl
-from ugodit.kernels.reference import centred_fft
 
 Residual = Callable[[], tuple[Tensor, Tensor]]
 Solve = Callable[[], Tensor]

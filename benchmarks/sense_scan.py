@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ugodit import kernels
-from ugodit.kernels.reference import centred_fft, centred_ifft
+from ugodit.data.geometry import centred_fft, centred_ifft
 
 MU = 0.05
 

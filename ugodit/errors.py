@@ -1,13 +1,26 @@
 """The one exception that commands turn into one line and exit code 2."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class InputError(ValueError):
-    """What the user gave is at fault: a file, a dataset in it, an option.
+    """What the user gave is at fault: a file, a dataset in it, a parameter.
 
-    The message is one line that names the file and dataset (or the option), what was expected, what was found and
-    what to do. Commands print it and exit with code 2; from Python it is an ordinary ValueError.
+    The message is one line that names the file and dataset (or the parameter, in `backticks`), what was expected, what
+    was found and what to do. Commands put their options in place of parameters, print the line and exit with code 2;
+    from Python it is an ordinary ValueError.
     """
 
 
 class NotBuiltError(ImportError):
     """The compiled kernels are missing: what to do, in one line. Commands print it and exit with code 2."""
+
+
+@contextmanager
+def named(where: str, hint: str = "") -> Iterator[None]:
+    """Put a file or parameter in front of what an InputError says, and a hint behind it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{where}: {error}{hint}") from error

@@ -7,7 +7,8 @@ from matplotlib.image import imread
 
 from ugodit.commands import demo
 from ugodit.evaluation import metrics
-from ugodit.io.fastmri import open_volume, read_attributes, read_reconstruction
+from ugodit.io.reconstructions import read_attributes, read_reconstruction
+from ugodit.io.volumes import open_volume
 
 CONFIG = """
 center-fraction = 0.2

@@ -6,7 +6,7 @@ from helpers import write_fastmri
 
 from ugodit.commands.evaluate import main
 from ugodit.evaluation.metrics import nmse, psnr, ssim
-from ugodit.io.fastmri import write_reconstruction
+from ugodit.io.reconstructions import write_reconstruction
 
 
 @pytest.fixture

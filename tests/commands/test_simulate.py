@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from ugodit.commands.simulate import main
-from ugodit.io.fastmri import open_volume
+from ugodit.io.volumes import open_volume
 
 
 def test_a_drawn_scan_is_a_readable_volume(tmp_path, capsys):

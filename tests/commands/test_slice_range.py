@@ -3,10 +3,13 @@
 import argparse
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugodit.commands.options import chosen_slices, slice_range
+from ugodit.commands.options import slice_range
+from ugodit.data.scan import Scan
+from ugodit.data.volume import ScanVolume, select
 from ugodit.errors import InputError
 
 ENDS = st.none() | st.integers(0, 10**6)
@@ -41,10 +44,11 @@ def test_any_text_is_a_range_or_refused_in_one_line(text: str) -> None:
 
 @given(ENDS, ENDS, st.integers(1, 50))
 def test_the_chosen_slices_are_in_the_volume(start: int | None, stop: int | None, count: int) -> None:
-    wanted = slice(start, stop)
-    if not list(range(count))[wanted]:
-        with pytest.raises(InputError, match="--slices: volume has slices 0 to"):
-            chosen_slices(wanted, count, "volume")
+    scan = Scan("volume", 0, torch.ones(1, 1, 1, dtype=torch.complex64), None, (1, 1), None)
+    volume, wanted = ScanVolume([scan] * count), slice(start, stop)
+    expected = list(range(count))[wanted]
+    if expected:
+        assert list(select(volume, wanted).indices) == expected
         return
-    chosen = chosen_slices(wanted, count, "volume")
-    assert list(chosen) == list(range(count))[wanted]
+    with pytest.raises(InputError, match="volume has slices 0 to"):
+        select(volume, wanted)

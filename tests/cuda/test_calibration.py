@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ugodit.calibration import estimate_maps
 from ugodit.calibration.espirit import _operators, estimate_maps_and_eigenvalues, image_operator
+from ugodit.data.geometry import centred_fft
 from ugodit.kernels import _cuda_ops
 from ugodit.kernels.calibration import espirit_maps_
-from ugodit.kernels.reference import centred_fft
 
 HEIGHT, WIDTH = 7, 19
 

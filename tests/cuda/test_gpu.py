@@ -171,7 +171,7 @@ def test_a_second_device(gpu: torch.device) -> None:
 
 def test_cupy_arrays_reach_the_kernels_without_a_copy(gpu: torch.device) -> None:
     cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-    from ugodit.kernels.dlpack import as_tensor
+    from ugodit.data.arrays import as_tensor
 
     p = on(problem(1, 3, 4, 46), gpu)
     kspace = as_tensor("kspace", cupy.from_dlpack(p.kspace))

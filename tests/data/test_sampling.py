@@ -6,8 +6,9 @@ import pytest
 import torch
 from helpers import random_complex
 
-from ugodit.data.sampling import KINDS, acs_width, cartesian_mask, central_run, poisson_disc_mask, undersample
+from ugodit.data.masks import KINDS, cartesian_mask, poisson_disc_mask
 from ugodit.data.scan import Scan
+from ugodit.data.undersampling import acs_width, central_run, undersample
 from ugodit.errors import InputError
 
 _EXPECTED = json.loads((Path(__file__).parent / "fastmri_masks.json").read_text())["masks"]
@@ -34,20 +35,20 @@ def test_masks_leave_the_global_random_state_alone():
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("spiral", 320, 4, 0.08, 0), "--mask"),
+        (("spiral", 320, 4, 0.08, 0), "kind"),
         (("random", 0, 4, 0.08, 0), "width"),
-        (("random", 320, 0.5, 0.08, 0), "--acceleration"),
-        (("random", 320, float("nan"), 0.08, 0), "--acceleration"),
-        (("random", 320, float("inf"), 0.08, 0), "--acceleration"),
-        (("equispaced", 320, 3.5, 0.08, 0), "--acceleration"),
-        (("magic", 320, 3.5, 0.08, 0), "--acceleration"),
-        (("random", 320, 4, 0.0, 0), "--center-fraction"),
-        (("random", 320, 4, 1.0, 0), "--center-fraction"),
-        (("equispaced_fraction", 320, 4, 0.25, 0), "--center-fraction"),
-        (("equispaced_fraction", 320, 4, 0.5, 0), "--center-fraction"),
-        (("random", 320, 4, 0.08, -1), "--seed"),
-        (("random", 320, 4, 0.08, (1, -1)), "--seed"),
-        (("random", 320, 4, 0.08, 2**32), "--seed"),
+        (("random", 320, 0.5, 0.08, 0), "acceleration"),
+        (("random", 320, float("nan"), 0.08, 0), "acceleration"),
+        (("random", 320, float("inf"), 0.08, 0), "acceleration"),
+        (("equispaced", 320, 3.5, 0.08, 0), "acceleration"),
+        (("magic", 320, 3.5, 0.08, 0), "acceleration"),
+        (("random", 320, 4, 0.0, 0), "center_fraction"),
+        (("random", 320, 4, 1.0, 0), "center_fraction"),
+        (("equispaced_fraction", 320, 4, 0.25, 0), "center_fraction"),
+        (("equispaced_fraction", 320, 4, 0.5, 0), "center_fraction"),
+        (("random", 320, 4, 0.08, -1), "seed"),
+        (("random", 320, 4, 0.08, (1, -1)), "seed"),
+        (("random", 320, 4, 0.08, 2**32), "seed"),
     ],
 )
 def test_arguments_out_of_range_are_refused_by_name(arguments, named):
@@ -84,12 +85,12 @@ def test_a_seed_that_sigpy_fails_on_gives_a_mask_all_the_same():
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (((96, 80), 1, 16, 0), "--acceleration"),
-        (((96, 80), 60, 64, 0), "--acceleration"),
+        (((96, 80), 1, 16, 0), "acceleration"),
+        (((96, 80), 60, 64, 0), "acceleration"),
         (((96, 80), 4, 80, 0), "calibration"),
         (((96, 80), 4, -1, 0), "calibration"),
         (((1, 80), 4, 0, 0), "shape"),
-        (((96, 80), 4, 16, -1), "--seed"),
+        (((96, 80), 4, 16, -1), "seed"),
     ],
 )
 def test_poisson_arguments_out_of_range_are_refused_by_name(arguments, named):

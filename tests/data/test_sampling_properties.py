@@ -7,8 +7,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from ugodit.data.sampling import KINDS, acs_width, cartesian_mask, central, central_run, undersample
+from ugodit.data.geometry import central
+from ugodit.data.masks import KINDS, cartesian_mask
 from ugodit.data.scan import Scan
+from ugodit.data.undersampling import acs_width, central_run, undersample
 from ugodit.errors import InputError
 
 SEEDS = st.integers(0, 2**32 - 1) | st.tuples(st.integers(0, 255), st.integers(0, 255))

@@ -3,7 +3,7 @@ import pytest
 import torch
 from helpers import centred_fft, centred_ifft, random_complex
 
-from ugodit.data.sampling import cartesian_mask, poisson_disc_mask
+from ugodit.data.masks import cartesian_mask, poisson_disc_mask
 from ugodit.evaluation.baselines import best_of_grid, l1_wavelet, total_variation, zero_filled, zero_filled_rss
 from ugodit.evaluation.metrics import psnr
 from ugodit.simulation.phantom import draw, simulate_volume

@@ -7,7 +7,8 @@ import pytest
 from matplotlib.image import imread
 
 from ugodit.errors import InputError
-from ugodit.evaluation.report import comparison_picture, markdown_table, print_table
+from ugodit.evaluation.pictures import comparison_picture
+from ugodit.evaluation.tables import markdown_table, print_table
 
 
 def _panels(shape=(40, 32)):

@@ -275,7 +275,7 @@ def test_a_missing_folder_is_the_users_fault(tmp_path):
 _WRITE = """
 import sys, numpy as np
 from ugodit.errors import InputError
-from ugodit.io.fastmri import write_reconstruction
+from ugodit.io.reconstructions import write_reconstruction
 try:
     write_reconstruction(sys.argv[1], np.ones((4, 320, 320)), mask=None, attributes={})
 except InputError as error:

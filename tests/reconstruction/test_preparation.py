@@ -8,12 +8,12 @@ import torch
 from helpers import data_folder
 from scans import line_mask, small_scan
 
-from ugodit.data.sampling import undersample
 from ugodit.data.scan import Scan
+from ugodit.data.undersampling import undersample
 from ugodit.errors import InputError
 from ugodit.evaluation import metrics
 from ugodit.evaluation.baselines import cg_sense
-from ugodit.io.fastmri import open_volume
+from ugodit.io.volumes import open_volume
 from ugodit.reconstruction import preparation
 
 CPU = torch.device("cpu")

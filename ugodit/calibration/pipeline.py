@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,9 +22,10 @@ import torch
 from torch import Tensor
 
 from ugodit.calibration import Compression, Whitening, compress_coils, prewhiten
+from ugodit.calibration.cache import cached_maps
 from ugodit.calibration.compression import Method
 from ugodit.data.scan import Scan
-from ugodit.errors import InputError
+from ugodit.errors import named
 from ugodit.io.maps import MapsFile
 from ugodit.io.noise import read_noise
 
@@ -81,10 +81,13 @@ class CoilPlan:
 
     prewhiten: Literal["outer"] | Noise | None = None
     """From k-space's outer samples, or from a noise scan."""
-    virtual_coils: int | None = None
+    compress: int | float | None = None
+    """To so many virtual coils, or (a fraction, up to 1.0) to as many as keep this share of the calibration energy in
+    every slice."""
     method: Method = "svd"
     """Of compression."""
     maps: MapsFile | None = None
+    """In place of ESPIRiT's, and of those that came with a scan."""
 
     def recipe(self) -> dict[str, Any]:
         """What the images depend on, as values that JSON knows; empty by default."""
@@ -93,34 +96,84 @@ class CoilPlan:
             recipe["prewhiten"] = {"noise": self.prewhiten.path.name, "sha256": _digest(self.prewhiten.samples)}
         elif self.prewhiten:
             recipe["prewhiten"] = self.prewhiten
-        if self.virtual_coils is not None:
-            recipe["compress"] = {"virtual_coils": self.virtual_coils, "method": self.method}
+        if self.compress is not None:
+            recipe["compress"] = {"virtual_coils": self.compress, "method": self.method}
         if self.maps:
             recipe["maps"] = {"file": self.maps.path.name, "sha256": self.maps.digest()}
         return recipe
 
-    def whiten(self, scan: Scan) -> tuple[Scan, Whitening | None]:
+    def whitened(self, scan: Scan) -> tuple[Scan, Whitening | None]:
         """An undersampled scan whitened as asked. InputError, which names the option, where it cannot be."""
         if not self.prewhiten:
             return scan, None
-        with named("--prewhiten"):
+        with named("`prewhiten`"):
             noise = self.prewhiten.samples if isinstance(self.prewhiten, Noise) else None
             kspace, whitening = prewhiten(scan.kspace, noise, mask=scan.mask)
         return dataclasses.replace(scan, kspace=kspace), whitening
 
-    def compress(self, scan: Scan) -> tuple[Tensor, Compression | None]:
+    def compressed(self, scan: Scan) -> tuple[Tensor, Compression | None]:
         """The k-space (K, H, W) of a whitened scan, compressed as asked. InputError, which names the option."""
-        if self.virtual_coils is None:
+        if self.compress is None:
             return scan.kspace, None
-        with named("--compress"):
-            return compress_coils(scan.kspace, coils=self.virtual_coils, method=self.method, mask=scan.mask)
+        if isinstance(self.compress, float):
+            raise ValueError("compress: expected a number of coils; see `coils_for`")
+        with named("`compress`"):
+            return compress_coils(scan.kspace, coils=self.compress, method=self.method, mask=scan.mask)
 
-    def coils_for_energy(self, scan: Scan, energy: float) -> int:
-        """How many virtual coils keep this fraction of the calibration energy of an undersampled scan."""
-        whitened, _ = self.whiten(scan)
-        with named("--compress"):
-            done = compress_coils(whitened.kspace, energy=energy, method=self.method, mask=scan.mask)[1]
+    def coils_for(self, scan: Scan) -> int | None:
+        """How many virtual coils keep the fraction that `compress` asks for, of an undersampled scan; None for none."""
+        if not isinstance(self.compress, float):
+            return None
+        whitened, _ = self.whitened(scan)
+        with named("`compress`"):
+            done = compress_coils(whitened.kspace, energy=self.compress, method=self.method, mask=scan.mask)[1]
         return done.virtual_coils
+
+    def with_coils(self, coils: Iterable[int | None]) -> CoilPlan:
+        """The plan for a volume whose slices need so many virtual coils: the most that one of them needs."""
+        needed = [count for count in coils if count is not None]
+        return dataclasses.replace(self, compress=max(needed)) if needed else self
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A scan's measurements and maps as its operator takes them."""
+
+    kspace: Tensor
+    """complex64 (K, H, W)"""
+    maps: Tensor
+    """complex64 (K, H, W)"""
+    coils: Coils
+    intensity: Tensor | None
+    """(H, W): the magnitudes of the operator's images times this are those of the scan's own coils; None for 1."""
+
+
+def calibrate(
+    scan: Scan, plan: CoilPlan, cache: Path | None, digest: str, on_maps: Callable[[Tensor], None] | None = None
+) -> Calibrated:
+    """Whiten an undersampled scan, find or read its maps, compress both.
+
+    cache: folder of maps found before. digest: `scan.digest()`, which the caller has. on_maps: is given the maps
+    (C, H, W) of the scan's own coils.
+    """
+    white, whitening = plan.whitened(scan)
+    given = plan.maps.read(scan.slice_index) if plan.maps else scan.maps
+    if given is None:
+        maps = unwhitened(cached_maps(white, cache, f"{digest} {plan.recipe().get('prewhiten')}"), whitening)
+    else:
+        maps = _of_unit_norm(given)
+    if on_maps:
+        on_maps(maps)
+    kspace, compression = plan.compressed(white)
+    coils = Coils(whitening, compression)
+    maps, intensity = coils.maps_of_operator(maps)
+    return Calibrated(kspace, maps, coils, intensity)
+
+
+def _of_unit_norm(maps: Tensor) -> Tensor:
+    """Weights of data consistency are relative to maps of unit norm. Maps that fade out are as they should be."""
+    largest = float(torch.linalg.vector_norm(maps, dim=0).max())
+    return maps / largest if largest > 0 and not 0.5 < largest < 1.01 else maps
 
 
 def unwhitened(maps: Tensor, whitening: Whitening | None) -> Tensor:
@@ -129,15 +182,6 @@ def unwhitened(maps: Tensor, whitening: Whitening | None) -> Tensor:
         return maps
     own = whitening.undo(maps)
     return own * _ratio(_norm(maps), _norm(own))
-
-
-@contextmanager
-def named(where: str, hint: str = "") -> Iterator[None]:
-    """Put the file or option in front of what an InputError says, and a hint behind it."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{where}: {error}{hint}") from error
 
 
 def _norm(maps: Tensor) -> Tensor:

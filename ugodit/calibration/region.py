@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ugodit.data.sampling import acs_width, central, central_run
+from ugodit.data.geometry import central
+from ugodit.data.undersampling import acs_width, central_run
 from ugodit.errors import InputError
 
 MAX_WIDTH = 24  # BART's and sigpy's calibration width
-WHAT_TO_DO = "sample more of the centre (--center-fraction) or give sensitivity maps from a file (--maps)"
+WHAT_TO_DO = "sample more of the centre (`center_fraction`) or give sensitivity maps (`maps`)"
 
 
 def calibration_data(kspace: Tensor, acs_width: int | None, mask: Tensor | None) -> Tensor:

@@ -6,23 +6,24 @@ compares with what one would use otherwise. Writes DIR/table.md and DIR/demo.png
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-
-import numpy as np
-import torch
+from statistics import fmean
+from typing import TYPE_CHECKING
 
 from ugodit.commands import evaluate, reconstruct, simulate, train
 from ugodit.commands.parser import Parser, run
 from ugodit.errors import InputError
-from ugodit.evaluation import baselines, metrics, report
-from ugodit.io.atomic import write_file
-from ugodit.io.fastmri import center_crop, open_volume, read_attributes, read_reconstruction
-from ugodit.reconstruction.preparation import Prepared, prepare, reconstruction_maps
+from ugodit.priors.presets import PRESETS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ugodit.data.scan import Scan
 
 L1_WEIGHTS = (4e-4, 8e-4, 1.6e-3, 3e-3, 6e-3, 1.2e-2)
 HELD_OUT_SUBJECT = 100
@@ -39,7 +40,7 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="default: %(default)s")
     parser.add_argument("--subjects", type=int, default=4, help="to train on (default %(default)s)")
     parser.add_argument("--size", default="320x320", metavar="ROWSxCOLUMNS", help="default: %(default)s")
-    parser.add_argument("--preset", default="fast", help="default: %(default)s")
+    parser.add_argument("--preset", choices=list(PRESETS), default="fast", help="default: %(default)s")
     parser.add_argument("--config", type=Path, help="passed on to train and reconstruct")
     options = parser.parse_args(argv)
     if options.subjects < 1:
@@ -63,8 +64,8 @@ def _main(argv: Sequence[str] | None) -> int:
     again = [*shared, "--overwrite"]
     from_prior = ["--prior", str(prior), *again]
     _command(reconstruct.main, "reconstruct", [str(unseen), "--out", str(folder / "adapted"), *from_prior])
-    quick = [*from_prior, "--unadapted"]
-    _command(reconstruct.main, "reconstruct", [str(unseen), "--out", str(folder / "unadapted"), *quick])
+    quick = [*from_prior, "--zero-shot"]
+    _command(reconstruct.main, "reconstruct", [str(unseen), "--out", str(folder / "zero-shot"), *quick])
     _command(evaluate.main, "evaluate", [str(folder / "adapted"), "--target", str(scans)])
     _compare(unseen, folder)
     print(f"\n{folder / 'demo.png'} and {folder / 'table.md'} written, {time.perf_counter() - began:.0f} s in all")
@@ -80,18 +81,25 @@ def _command(command: Callable[[Sequence[str]], int], name: str, arguments: list
 
 def _compare(unseen: Path, folder: Path) -> None:
     """Baselines on the very lines and maps that the reconstruction had, then table and picture."""
+    from ugodit.data.sampling import Sampling
+    from ugodit.evaluation import metrics
+    from ugodit.evaluation.pictures import comparison_picture
+    from ugodit.evaluation.tables import markdown_table, print_table
+    from ugodit.io.atomic import write_file
+    from ugodit.io.reconstructions import read_attributes, read_reconstruction
+    from ugodit.io.volumes import open_volume
+
     settings = json.loads(str(read_attributes(folder / "adapted" / unseen.name)["settings"]))
-    sampling = argparse.Namespace(**settings["mask"], seed=settings["seed"])
-    sampling.mask = sampling.kind
+    sampling = Sampling(**settings["sampling"])
     with open_volume(unseen) as volume:
-        prepared = prepare(volume, 0, sampling, torch.device("cpu"), folder / "adapted" / "maps")
-    assert prepared.scan.target is not None
-    target = prepared.scan.target.numpy()
-    images, seconds = _baselines(prepared, target)
-    for name in ("unadapted", "adapted"):
+        scan = sampling.apply(volume.scan(0))
+    assert scan.target is not None
+    target = scan.target.numpy()
+    images, seconds = _baselines(scan, target)
+    for name in ("zero-shot", "adapted"):
         path = folder / name / unseen.name
         images[f"ugodit, {name}"] = read_reconstruction(path)[0]
-        seconds[f"ugodit, {name}"] = float(np.mean(read_attributes(path)["seconds_per_slice"]))
+        seconds[f"ugodit, {name}"] = fmean(read_attributes(path)["seconds_per_slice"])
     columns = ["simulated knee, 4x", "PSNR (dB)", "SSIM", "NMSE", "seconds"]
     rows = [
         [
@@ -104,12 +112,18 @@ def _compare(unseen: Path, folder: Path) -> None:
         for name, image in images.items()
     ]
     print()
-    report.print_table(columns, rows)
-    write_file(folder / "table.md", report.markdown_table(columns, rows).encode())
-    report.comparison_picture(folder / "demo.png", images, target)
+    print_table(columns, rows)
+    write_file(folder / "table.md", markdown_table(columns, rows).encode())
+    comparison_picture(folder / "demo.png", images, target)
 
 
-def _baselines(prepared: Prepared, target: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+def _baselines(scan: Scan, target: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    from ugodit.calibration.maps import reconstruction_maps
+    from ugodit.data.geometry import center_crop
+    from ugodit.evaluation import baselines, metrics
+    from ugodit.reconstruction.pipeline import BASELINES
+    from ugodit.reconstruction.preparation import prepare
+
     images: dict[str, np.ndarray] = {}
     seconds: dict[str, float] = {}
 
@@ -118,9 +132,8 @@ def _baselines(prepared: Prepared, target: np.ndarray) -> tuple[dict[str, np.nda
         images[name] = compute()
         seconds[name] = time.perf_counter() - began
 
-    scan, maps = prepared.scan, reconstruction_maps(prepared.scan)
     assert scan.mask is not None
-    mask = scan.mask
+    prepared, maps, mask = prepare(scan), reconstruction_maps(scan), scan.mask
 
     def wavelet(weight: float) -> np.ndarray:
         return center_crop(baselines.l1_wavelet(scan.kspace, maps, mask, weight).abs(), scan.crop).numpy()
@@ -130,7 +143,7 @@ def _baselines(prepared: Prepared, target: np.ndarray) -> tuple[dict[str, np.nda
 
     # Chosen on the truth, and only the chosen weight's seconds count: two advantages that no user has.
     weight = max(L1_WEIGHTS, key=wavelet_score)
-    timed("zero filling", lambda: prepared.magnitude(prepared.operator.initial()))
-    timed("CG-SENSE", lambda: prepared.magnitude(baselines.cg_sense(prepared.operator), of_coils=True))
+    for name, compute in BASELINES.items():
+        timed(name, partial(compute, prepared))
     timed("L1-wavelet, best weight", lambda: wavelet(weight))
     return images, seconds

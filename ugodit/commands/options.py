@@ -1,24 +1,28 @@
-"""The vocabulary that the commands share: options, their file, and the tables behind `--config`."""
+"""The options that the commands share, and their meaning. Nothing here needs torch: a mistake is answered at once."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import tomllib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from ugodit.commands.config_file import configured_preset, read_config, split_tables
 from ugodit.commands.parser import Parser
-from ugodit.data.sampling import KINDS
+from ugodit.data.masks import ALL_KINDS, check_acceleration, check_center_fraction
 from ugodit.errors import InputError
-from ugodit.fit.config import FitConfig, checked_fields
-from ugodit.networks.config import NetworkConfig
-from ugodit.priors.presets import PRESETS, Preset, preset
+from ugodit.priors.presets import PRESETS, Preset
 
-FIT_TABLES = ("train", "adapt", "alone")
+
+@dataclass(frozen=True)
+class Parsed:
+    """A command line and its configuration file, understood."""
+
+    arguments: argparse.Namespace
+    preset: Preset
+    changed: dict[str, list[str]]
+    """The fields that each table of the configuration file sets."""
 
 
 def add_sampling_options(parser: Parser) -> None:
@@ -28,22 +32,25 @@ def add_sampling_options(parser: Parser) -> None:
     group.add_argument(
         "--center-fraction", type=float, default=0.08, help="fully sampled central fraction (default %(default)g)"
     )
-    group.add_argument(
-        "--mask", choices=[*KINDS, "poisson"], default="equispaced", help="kind of mask (default %(default)s)"
-    )
+    group.add_argument("--mask", choices=ALL_KINDS, default="equispaced", help="kind of mask (default %(default)s)")
 
 
 def add_running_options(parser: Parser) -> None:
     """Seed, device, preset, threads and so on."""
     group = parser.add_argument_group("running")
-    group.add_argument("--preset", choices=list(PRESETS), default="balanced", help="recipe (default %(default)s)")
+    group.add_argument(
+        "--preset", choices=list(PRESETS), default="balanced", help="how long and in which form (default %(default)s)"
+    )
     group.add_argument("--slices", type=slice_range, default=slice(None), metavar="A:B", help="only these slices")
     group.add_argument("--seed", type=int, default=0, help="of masks, networks and splits (default %(default)s)")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default %(default)s)")
     group.add_argument("--precision", choices=["float32", "bfloat16"], help="of the network (default: the preset's)")
     group.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
     group.add_argument(
-        "--config", type=Path, metavar="F.toml", help="options by name, and tables [network], [train], [adapt], [alone]"
+        "--config",
+        type=Path,
+        metavar="F.toml",
+        help="options by name, and tables [network], [model], [train], [adapt], [alone]",
     )
     group.add_argument("--json", action="store_true", help="print results as JSON")
 
@@ -62,47 +69,45 @@ def slice_range(text: str) -> slice:
     raise argparse.ArgumentTypeError(f"expected A:B, A: , :B or one number from 0, got {text!r}")
 
 
-def chosen_slices(wanted: slice, count: int, name: str) -> range:
-    """The slices of a volume of `count`; InputError where none is left."""
-    indices = range(count)[wanted]
-    if not indices:
-        raise InputError(f"--slices: {name} has slices 0 to {count - 1}, none of which was asked for")
-    return indices
-
-
-def parse(parser: Parser, argv: Sequence[str] | None) -> tuple[argparse.Namespace, Preset]:
+def parse(parser: Parser, argv: Sequence[str] | None) -> Parsed:
     """Parse the command line over the configuration file, and build the preset that both ask for."""
-    tables: dict[str, Any] = {}
     first, _ = _config_parser().parse_known_args(argv)
+    tables: dict[str, dict[str, Any]] = {}
     if first.config is not None:
-        tables = _read_toml(first.config)
-        plain = {name: value for name, value in tables.items() if name not in (*FIT_TABLES, "network")}
+        plain, tables = split_tables(first.config, read_config(first.config))
         _set_defaults(parser, first.config, plain)
     arguments = parser.parse_args(argv)
-    if arguments.threads is not None:
-        if not 1 <= arguments.threads <= 1024:
-            raise InputError(f"--threads: expected 1 to 1024, got {arguments.threads}")
-        torch.set_num_threads(arguments.threads)
+    if arguments.threads is not None and not 1 <= arguments.threads <= 1024:
+        raise InputError(f"--threads: expected 1 to 1024, got {arguments.threads}")
     if not 0 <= arguments.seed < 2**32:
         raise InputError(f"--seed: expected 0 to 2^32 - 1, got {arguments.seed}")
-    if not 0 < arguments.center_fraction < 1:
-        raise InputError(f"--center-fraction: expected more than 0 and less than 1, got {arguments.center_fraction}")
-    return arguments, _preset_with(arguments, tables)
+    check_acceleration(arguments.acceleration)
+    check_center_fraction(arguments.center_fraction)
+    preset = configured_preset(arguments.preset, tables, arguments.seed, arguments.precision)
+    check_scans(arguments.scans)
+    return Parsed(arguments, preset, {table: list(fields) for table, fields in tables.items()})
 
 
-def device(name: str) -> torch.device:
-    """The device of that name; auto is the first GPU where there is one. InputError where there is no such device."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        wanted = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"--device: expected auto, cpu, cuda or cuda:N, got {name!r}") from None
-    if wanted.type not in ("cpu", "cuda"):
-        raise InputError(f"--device: expected auto, cpu, cuda or cuda:N, got {name!r}")
-    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"--device: {name} asked for, but torch sees {torch.cuda.device_count()}; use --device cpu")
-    return wanted
+def check_scans(paths: Sequence[Path]) -> None:
+    """InputError for a file that is not there."""
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path}: there is no such file")
+
+
+def set_threads(arguments: argparse.Namespace) -> None:
+    """As --threads says; imports torch, which takes a second."""
+    import torch
+
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+
+
+def sampling_of(arguments: argparse.Namespace) -> Any:
+    """The Sampling that the options describe."""
+    from ugodit.data.sampling import Sampling
+
+    return Sampling(arguments.mask, arguments.acceleration, arguments.center_fraction, arguments.seed)
 
 
 def _config_parser() -> Parser:
@@ -111,17 +116,8 @@ def _config_parser() -> Parser:
     return parser
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise InputError(f"--config: {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"--config: {path}: not TOML: {error}") from error
-
-
 def _set_defaults(parser: Parser, path: Path, plain: dict[str, Any]) -> None:
+    """Options of the command, by their names, from the configuration file."""
     actions = {action.dest: action for action in parser._actions if action.option_strings}
     for name, value in plain.items():
         key = name.replace("-", "_")
@@ -143,27 +139,3 @@ def _set_defaults(parser: Parser, path: Path, plain: dict[str, Any]) -> None:
                 raise InputError(f"--config: {path}: {name}: {error}") from error
         parser.set_defaults(**{key: value})
         action.required = False
-
-
-def _preset_with(arguments: argparse.Namespace, tables: dict[str, Any]) -> Preset:
-    chosen = preset(arguments.preset)
-    fits: dict[str, FitConfig] = {}
-    for name in FIT_TABLES:
-        try:
-            changes = checked_fields(FitConfig, tables.get(name, {}))
-        except InputError as error:
-            raise InputError(f"--config: [{name}] {error}") from error
-        changes.setdefault("seed", arguments.seed)
-        if arguments.precision:
-            changes["precision"] = arguments.precision
-        try:
-            fits[name] = dataclasses.replace(getattr(chosen, name), **changes)
-        except InputError as error:
-            raise InputError(f"--config: [{name}] {error}") from error
-    try:
-        network = NetworkConfig.from_dict({**chosen.network.to_dict(), **dict(tables.get("network", {}))})
-        if (network.in_channels, network.out_channels) != (2, 2):
-            raise ValueError("in_channels, out_channels: expected 2 and 2 (real and imaginary part)")
-    except (ValueError, TypeError) as error:
-        raise InputError(f"--config: [network] {error}") from error
-    return Preset(network=network, **fits)

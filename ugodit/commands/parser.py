@@ -1,11 +1,45 @@
-"""What every command shares: how it ends. 0 done, 2 the user's input is at fault (one line), 130 interrupted."""
+"""What every command shares: how it reads its words, and how it ends.
+
+Exit codes: 0 done, 2 the user's input is at fault (one line), 130 interrupted.
+"""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from ugodit.errors import InputError
+from ugodit.fit.config_fields import did_you_mean
+
+EARLIER_OPTIONS = {"--unadapted": "--zero-shot", "--start": "--decoder"}
+"""Options that had another name in ugodit 0.1.0, and are still taken by it."""
+
+OPTION_OF = {
+    "kind": "--mask",
+    "acceleration": "--acceleration",
+    "center_fraction": "--center-fraction",
+    "sampling": "--acceleration",
+    "slices": "--slices",
+    "seed": "--seed",
+    "device": "--device",
+    "preset": "--preset",
+    "prior": "--prior",
+    "decoder": "--decoder",
+    "zero_shot": "--zero-shot",
+    "uncertainty": "--uncertainty",
+    "batch": "--batch",
+    "prewhiten": "--prewhiten",
+    "compress": "--compress",
+    "maps": "--maps",
+    "learning_rate": "learning_rate (--config)",
+    "anatomy": "--anatomy",
+    "shape": "--size",
+    "coils": "--coils",
+    "snr_db": "--snr",
+    "oversampling": "--oversampling",
+}
+"""The option that a parameter of the library is set by; errors name parameters in `backticks`."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,6 +52,34 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; `{self.prog} --help` lists the options")
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does it, with earlier names of options, and a guess at what a misspelt one was to be."""
+        words = [self._today(word) for word in (sys.argv[1:] if args is None else args)]
+        found, unknown = self.parse_known_args(words, namespace)
+        if unknown:
+            known = [option for action in self._actions for option in action.option_strings]
+            guess = did_you_mean(unknown[0].partition("=")[0], known)
+            self.error(
+                f"{unknown[0]}: unknown option{guess}" if unknown[0].startswith("-") else f"{unknown[0]}: not expected"
+            )
+        return found
+
+    def _today(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        option = EARLIER_OPTIONS.get(name)
+        if option is None or not any(option in action.option_strings for action in self._actions):
+            return word
+        print(f"{name} is called {option} now", file=sys.stderr)
+        return option + equals + value
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        choices = None if action.choices is None else list(action.choices)
+        if choices is not None and value not in choices:
+            guess = did_you_mean(str(value), map(str, choices))
+            raise argparse.ArgumentError(
+                action, f"expected one of {', '.join(map(str, choices))}, got {value!r}{guess}"
+            )
+
 
 def run(command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
     """Call `command(argv)` and return the exit status, with an InputError turned into one line on standard error.
@@ -26,16 +88,18 @@ def run(command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
 
         def main(argv: Sequence[str] | None = None) -> int:
             return run(_main, argv)
-
-        if __name__ == "__main__":
-            sys.exit(main())
     """
     try:
         return command(argv)
     except InputError as error:
-        line = " ".join(str(error).split())
-        print(f"ugodit: error: {line}", file=sys.stderr)
+        print(f"ugodit: error: {in_options(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("ugodit: interrupted", file=sys.stderr)
         return 130
+
+
+def in_options(text: str) -> str:
+    """An error of the library with the command's options in place of the parameters that it names."""
+    # Datasets and attributes of files are named in backticks too.
+    return re.sub(r"(?<!dataset )(?<!attribute )`(\w+)`", lambda match: OPTION_OF.get(match[1], match[0]), text)

@@ -4,10 +4,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import ugodit.simulation.phantom as phantom
 from ugodit.commands.parser import Parser, run
 from ugodit.errors import InputError
-from ugodit.io.fastmri import read_reconstruction, write_volume
+
+ANATOMIES = ("knee", "brain")
+"""What `simulation.phantom` draws."""
 
 _NOTE = "simulated by ugodit: not a measurement of anybody"
 
@@ -23,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Write a simulated, fully sampled multi-coil scan in fastMRI's layout. The seed is the subject.",
     )
     parser.add_argument("out", metavar="OUT.h5", type=Path)
-    parser.add_argument("--anatomy", choices=phantom.ANATOMIES, default="knee", help="what is drawn (default: knee)")
+    parser.add_argument("--anatomy", choices=ANATOMIES, default="knee", help="what is drawn (default: knee)")
     parser.add_argument(
         "--magnitude",
         metavar="FILE.h5[:DATASET]",
@@ -45,6 +46,10 @@ def _main(argv: Sequence[str] | None) -> int:
     if options.out.suffix != ".h5":
         raise InputError(f"{options.out}: expected a file name that ends in .h5")
     slices = _slices(options.slices)
+    from ugodit.io.fastmri import write_volume  # these need torch or scipy: after the arguments are checked
+    from ugodit.io.reconstructions import read_reconstruction
+    from ugodit.simulation import phantom
+
     if options.magnitude is None:
         shape = _size(options.size)
         magnitude = phantom.draw(options.anatomy, shape, slices, options.seed)

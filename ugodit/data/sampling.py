@@ -1,207 +1,56 @@
-"""Which k-space samples are kept: seeded masks by fastMRI's definitions, and variable-density Poisson disc.
+"""Sampling: how a fully sampled scan is undersampled."""
 
-A mask from here is bit for bit fastMRI's (package 0.3.0, `fastmri.data.subsample`) for the same kind, width,
-acceleration, center fraction and seed, where the seed is what one passes to `mask_func(shape, seed=seed)`: an
-integer, or a tuple of integers such as `tuple(map(ord, file_name))`. Both draw from numpy's legacy Mersenne Twister,
-whose stream is frozen.
-"""
+from __future__ import annotations
 
-import contextlib
-import dataclasses
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from ugodit.data.masks import (
+    Mask,
+    cartesian_mask,
+    check_acceleration,
+    check_center_fraction,
+    check_kind,
+    mask_generator,
+    poisson_disc_mask,
+)
 
-from ugodit.data.scan import Scan
-from ugodit.errors import InputError
-
-Mask = NDArray[np.bool_]
-_POISSON_STARTS = 8
-KINDS = ("random", "equispaced", "equispaced_fraction", "magic")
+if TYPE_CHECKING:
+    from ugodit.data.scan import Scan
 
 
-def cartesian_mask(
-    kind: str, width: int, acceleration: float, center_fraction: float, seed: int | Sequence[int]
-) -> Mask:
-    """A bool (width,) mask of phase-encode lines: a fully sampled centre, and lines outside it by `kind`.
+@dataclass(frozen=True)
+class Sampling:
+    """How a fully sampled scan is undersampled; a scan with a mask of its own is left as it is."""
 
-    random: each line with the one probability that makes width / acceleration lines on average.
-    equispaced: every acceleration-th line from a random first one (so the centre comes on top: more than
-        width / acceleration lines in all).
-    equispaced_fraction: evenly spaced, but wider, so that with the centre there are about width / acceleration lines.
-    magic: every acceleration-th line, in the two halves of k-space offset so that conjugate symmetry fills the gaps
-        (Defazio, arXiv 1912.01101).
+    kind: str = "equispaced"
+    """random, equispaced, equispaced_fraction or magic (phase-encode lines, `cartesian_mask`), or poisson (along both
+    axes, `poisson_disc_mask`)."""
+    acceleration: float = 4.0
+    """Keep one sample in this many."""
+    center_fraction: float = 0.08
+    """Fully sampled central fraction of the phase-encode lines (poisson: of the shorter axis, along both)."""
+    seed: int = 0
+    """Of the mask, 0 to 2^32 - 1."""
 
-    Raises InputError for an unknown kind and for a width, acceleration, center fraction or seed out of range, or that
-    do not go together.
-    """
-    if kind not in KINDS:
-        raise InputError(f"--mask: expected one of {', '.join(KINDS)}, got {kind!r}")
-    if width < 1:
-        raise InputError(f"mask width: expected at least 1 phase-encode line, got {width}")
-    if not 1 <= acceleration < np.inf:
-        raise InputError(f"--acceleration: expected a number from 1 up, got {acceleration}")
-    if not 0 < center_fraction < 1:
-        raise InputError(f"--center-fraction: expected a number above 0 and below 1, got {center_fraction}")
-    center_lines = round(width * center_fraction)
-    generator = _generator(seed)
-    # fastMRI first chooses one of several accelerations; with one there is no choice, but a draw is a draw.
-    generator.randint(1)
-    mask = _OUTSIDE[kind](generator, width, acceleration, center_lines)
-    first = (width - center_lines + 1) // 2
-    mask[first : first + center_lines] = True
-    return mask
+    def __post_init__(self) -> None:
+        check_kind(self.kind)
+        check_acceleration(self.acceleration)
+        check_center_fraction(self.center_fraction)
+        mask_generator(self.seed)
 
+    def mask(self, shape: tuple[int, int]) -> Mask:
+        """bool (W,), or (H, W) for poisson, for k-space of (H, W) samples. InputError where there is none."""
+        rows, columns = shape
+        if self.kind == "poisson":
+            calibration = max(round(self.center_fraction * min(rows, columns)), 1)
+            return poisson_disc_mask((rows, columns), self.acceleration, calibration, self.seed)
+        return cartesian_mask(self.kind, columns, self.acceleration, self.center_fraction, self.seed)
 
-def poisson_disc_mask(shape: tuple[int, int], acceleration: float, calibration: int, seed: int) -> Mask:
-    """A bool (H, W) mask whose density falls as 1 / (1 + s |r|), with no two samples close: sigpy's Poisson disc.
+    def apply(self, scan: Scan) -> Scan:
+        """The scan undersampled; as it is, if it has a mask."""
+        from ugodit.data.undersampling import undersample  # which needs torch: options are checked before it is there
 
-    The central calibration x calibration square is fully sampled, the corners of k-space are left out, and s is
-    searched for until the acceleration is met within 0.1. It is sigpy's mask of the same seed, where there is one.
-    Raises InputError for what is out of range or not reachable.
-    """
-    height, width = shape
-    if height < 2 or width < 2:
-        raise InputError(f"mask shape: expected at least 2 x 2 samples, got {height} x {width}")
-    if not 1 < acceleration < np.inf:
-        raise InputError(f"--acceleration: expected a number above 1 for a Poisson-disc mask, got {acceleration}")
-    if not 0 <= calibration < min(shape):
-        raise InputError(f"calibration: expected from 0 to below {min(shape)} lines, got {calibration}")
-    _generator(seed)
-    from sigpy.mri import poisson  # here, as it brings numba along: seconds that no other mask needs
-
-    # On small grids sigpy's first point may find no free neighbour, and its pattern ends there: start from another.
-    for attempt in range(_POISSON_STARTS):
-        start = (int(seed) + attempt * 1_000_003) % 2**32
-        with contextlib.suppress(ValueError):
-            mask = poisson(shape, acceleration, calib=(calibration, calibration), dtype=bool, seed=start)
-            return np.ascontiguousarray(mask, dtype=bool)
-    raise InputError(
-        f"--acceleration: no Poisson-disc mask of {height} x {width} with {calibration} calibration lines reaches "
-        f"{acceleration:g}; try another acceleration"
-    )
-
-
-def central_run(mask: NDArray[np.bool_] | torch.Tensor) -> tuple[int, int]:
-    """The half-open range of consecutive sampled lines of a (W,) mask that holds its centre W // 2.
-
-    Empty, (W // 2, W // 2), where the centre itself is not sampled.
-    """
-    flags = _sampled(mask).tolist()
-    start = stop = len(flags) // 2
-    while stop < len(flags) and flags[stop]:
-        stop += 1
-    while stop > len(flags) // 2 and start > 0 and flags[start - 1]:
-        start -= 1
-    return start, stop
-
-
-def acs_width(mask: NDArray[np.bool_] | torch.Tensor) -> int:
-    """How many lines round the centre are all sampled: the side of the largest calibration block centred on n // 2.
-
-    For a (W,) mask a number of lines; for (H, W) the side of a square. 0 where the centre itself is not sampled. Of an
-    even number of central lines in an odd width fastMRI's masks put one on the far side: that one is not counted.
-    """
-    sampled = _sampled(mask)
-    if sampled.ndim == 1:
-        start, stop = central_run(sampled)
-        before, after = len(sampled) // 2 - start, stop - len(sampled) // 2
-        return 2 * min(before, after) + (after > before)
-    width = 0
-    while width < min(sampled.shape) and sampled[tuple(central(n, width + 1) for n in sampled.shape)].all():
-        width += 1
-    return width
-
-
-def central(length: int, size: int) -> slice:
-    """`size` of `length` samples, centred: the one at length // 2 is at size // 2 of them."""
-    start = length // 2 - size // 2
-    return slice(start, start + size)
-
-
-def _sampled(mask: NDArray[np.bool_] | torch.Tensor) -> Mask:
-    return np.asarray(mask.cpu() if isinstance(mask, torch.Tensor) else mask).astype(bool)
-
-
-def undersample(scan: Scan, mask: NDArray[np.bool_] | torch.Tensor) -> Scan:
-    """The scan as if only the samples in `mask`, (W,) or (H, W), had been acquired.
-
-    Lines that no coil has anything in were never acquired (fastMRI pads its k-space with them): they leave the mask, as
-    in fastMRI's own training. Raises InputError for a scan that is already undersampled, a mask that does not fit, and
-    one that leaves nothing.
-    """
-    where = f"{scan.name}, slice {scan.slice_index}"
-    if scan.mask is not None:
-        raise InputError(f"{where}: it carries its own mask: expected fully sampled k-space; use it as it is")
-    chosen = torch.as_tensor(mask)
-    rows, columns = scan.kspace.shape[-2:]
-    if chosen.dtype != torch.bool or tuple(chosen.shape) not in ((columns,), (rows, columns)):
-        found = f"{chosen.dtype} {tuple(chosen.shape)}"
-        raise InputError(f"{where}: mask: expected bool ({columns},) or ({rows}, {columns}), got {found}")
-    chosen = chosen & (scan.kspace != 0).flatten(0, 1).any(0)
-    if not chosen.any():
-        raise InputError(f"{where}: the mask keeps no measured line; choose a lower acceleration")
-    return dataclasses.replace(scan, kspace=scan.kspace * chosen, mask=chosen)
-
-
-def _random(generator: np.random.RandomState, width: int, acceleration: float, center_lines: int) -> Mask:
-    outside = width - center_lines
-    # A centre of all lines is in the mask anyway; the probability would be 0 / 0.
-    probability = (width / acceleration - center_lines) / outside if outside else 0.0
-    return generator.uniform(size=width) < probability
-
-
-def _equispaced(generator: np.random.RandomState, width: int, acceleration: float, center_lines: int) -> Mask:
-    step = _whole(acceleration, "equispaced")
-    mask = np.zeros(width, dtype=bool)
-    mask[generator.randint(0, step) :: step] = True
-    return mask
-
-
-def _equispaced_fraction(generator: np.random.RandomState, width: int, acceleration: float, center_lines: int) -> Mask:
-    if center_lines * acceleration >= width:
-        raise InputError(
-            f"--center-fraction: the centre alone has {center_lines} of {width} lines, expected fewer than "
-            f"{width / acceleration:.4g} at acceleration {acceleration:g}; lower one of the two"
-        )
-    step = (acceleration * (center_lines - width)) / (center_lines * acceleration - width)
-    first = generator.randint(0, round(step))
-    mask = np.zeros(width, dtype=bool)
-    mask[np.around(np.arange(first, width - 1, step)).astype(int)] = True
-    return mask
-
-
-def _magic(generator: np.random.RandomState, width: int, acceleration: float, center_lines: int) -> Mask:
-    step = _whole(acceleration, "magic")
-    offset = generator.randint(0, step)
-    # positive[j] is frequency j, negative[j] is frequency -(j + 1): mirrored, the lines of one side lie two beside
-    # those of the other, which at acceleration 4 is the middle of its gaps.
-    offset_positive, offset_negative = (offset + 1, offset + 2) if offset % 2 == 0 else (offset + 2, offset - 1)
-    positive = np.zeros((width + 1) // 2, dtype=bool)
-    negative = np.zeros(width // 2, dtype=bool)
-    positive[offset_positive::step] = True
-    negative[offset_negative::step] = True
-    return np.fft.fftshift(np.concatenate((positive, negative[::-1])))
-
-
-_OUTSIDE: dict[str, Callable[[np.random.RandomState, int, float, int], Mask]] = {
-    "random": _random,
-    "equispaced": _equispaced,
-    "equispaced_fraction": _equispaced_fraction,
-    "magic": _magic,
-}
-
-
-def _whole(acceleration: float, kind: str) -> int:
-    if acceleration != int(acceleration):
-        raise InputError(f"--acceleration: expected a whole number for --mask {kind}, got {acceleration}")
-    return int(acceleration)
-
-
-def _generator(seed: int | Sequence[int]) -> np.random.RandomState:
-    try:
-        return np.random.RandomState(seed)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"--seed: expected whole numbers from 0 to 2^32 - 1, got {seed!r}") from error
+        if scan.mask is not None:
+            return scan
+        return undersample(scan, self.mask((scan.kspace.shape[-2], scan.kspace.shape[-1])))

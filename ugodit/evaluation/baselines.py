@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ugodit.operators.sense import SenseOperator
+from ugodit.operators.protocol import Operator
 
 
 def zero_filled(kspace: Tensor, maps: Tensor) -> Tensor:
@@ -43,14 +43,13 @@ def total_variation(kspace: Tensor, maps: Tensor, mask: Tensor, weight: float, *
     return _solve(TotalVariationRecon, kspace, maps, mask, weight, max_iter=iterations, tau=2.0, sigma=1 / 18)
 
 
-def cg_sense(operator: SenseOperator, *, iterations: int = 30, mu: float = 0.01) -> Tensor:
+def cg_sense(operator: Operator, *, iterations: int = 30, mu: float = 0.01) -> Tensor:
     """CG-SENSE (Pruessmann et al., MRM 2001) from an empty image, on the operator's lines: real, of operator.shape.
 
     `mu` is the Tikhonov weight, relative to maps of unit norm. Without it (0) thirty iterations mostly amplify noise
     where the coils can hardly tell aliases apart.
     """
-    adjoint = operator.initial()
-    return operator.solve(adjoint, torch.zeros_like(adjoint), mu, iterations)[0]
+    return operator.proximal(torch.zeros(operator.shape, device=operator.device), mu, iterations)
 
 
 class Best(NamedTuple):

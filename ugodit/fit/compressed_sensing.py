@@ -1,4 +1,4 @@
-"""A first image that is sparse in wavelets, its weight chosen from measurements that it has not seen.
+"""An image that is sparse in wavelets, its threshold chosen from measurements that it has not seen.
 
 Compressed sensing (Lustig et al., MRM 2007) with Haar wavelets whose grid is shifted at random in every step (cycle
 spinning, Figueiredo and Nowak, IEEE TIP 2003): cheaper than smoother wavelets on a fixed grid, and better. What it
@@ -12,12 +12,11 @@ import math
 import torch
 from torch import Tensor
 
-from ugodit.fit.splitting import acs_core, split_random
 from ugodit.kernels.wavelets import LEVELS, shrink_wavelets
-from ugodit.operators.sense import SenseOperator
+from ugodit.operators.protocol import Operator
 
 WEIGHTS = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
-"""Thresholds tried, for images of order one (see `adapt.normalize`)."""
+"""Thresholds tried, for images of order one (see `operators.scale`)."""
 
 HELD_OUT_FRACTION = 0.06
 """Of the lines outside the core, in each of the splits that judge a weight. More would leave gaps that ask for a
@@ -25,26 +24,26 @@ higher weight than all lines do."""
 
 
 @torch.no_grad()
-def sparse_sense(operator: SenseOperator, weight: Tensor, iterations: int, generator: torch.Generator) -> Tensor:
+def compressed_sensing(operator: Operator, weight: Tensor, iterations: int, generator: torch.Generator) -> Tensor:
     """Towards argmin_x |A x - y|^2 / 2 + weight |wavelets of x|_1 by FISTA (Beck and Teboulle, 2009).
 
     Starts from an empty image. The shifted grids take turns, so it approaches the minimum of their mean and keeps
     moving a little round it.
 
     Args:
-        operator: maps with sum_c |S_c|^2 <= 1, so that a step of 1 is safe.
+        operator: of norm 1 at most (maps with sum_c |S_c|^2 <= 1), so that a step of 1 is safe.
         weight: (B,), the threshold of each item's detail coefficients.
         iterations: steps.
         generator: of the random shifts; on the CPU.
 
     Returns:
-        Image (B, 2, H, W).
+        Image (B, channels, H, W).
     """
     image = torch.zeros(operator.shape, device=operator.device)
     ahead, momentum = image, 1.0
     for _ in range(iterations):
         shift = torch.randint(0, 2**LEVELS, (2,), generator=generator).tolist()
-        new = shrink_wavelets(ahead - operator.residual(ahead)[1], weight, (shift[0], shift[1]))
+        new = shrink_wavelets(ahead - operator.gradient(ahead), weight, (shift[0], shift[1]))
         grown = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
         ahead = torch.lerp(image, new, 1 + (momentum - 1) / grown)
         image, momentum = new, grown
@@ -52,13 +51,12 @@ def sparse_sense(operator: SenseOperator, weight: Tensor, iterations: int, gener
 
 
 @torch.no_grad()
-def choose_weight(operator: SenseOperator, iterations: int, generator: torch.Generator, splits: int = 3) -> Tensor:
-    """The weight (B,) of WEIGHTS whose images explain best the lines that they were not made from.
+def choose_weight(operator: Operator, iterations: int, generator: torch.Generator, splits: int = 3) -> Tensor:
+    """The weight (B,) of WEIGHTS whose images explain best the measurements that they were not made from.
 
-    Needs at least two measured lines outside the ACS core (InputError otherwise; see `splitting.split_random`).
+    InputError where there is too little to split.
     """
-    core = acs_core(operator.weights)
-    parts = [split_random(operator.weights, core, HELD_OUT_FRACTION, generator) for _ in range(splits)]
+    parts = [operator.split(HELD_OUT_FRACTION, generator) for _ in range(splits)]
     losses = torch.full((len(WEIGHTS), operator.shape[0]), torch.inf, device=operator.device)
     # Losses fall and rise once along the weights: from the middle outwards, until both sides have risen.
     order = sorted(range(len(WEIGHTS)), key=lambda index: abs(index - len(WEIGHTS) // 2))
@@ -66,10 +64,9 @@ def choose_weight(operator: SenseOperator, iterations: int, generator: torch.Gen
         if _beyond_a_rise(losses, index):
             continue
         losses[index] = 0
-        for part in parts:
-            seen, unseen = operator.with_weights(part.input), operator.with_weights(part.loss)
-            image = sparse_sense(seen, torch.full_like(losses[0], WEIGHTS[index]), iterations, generator)
-            losses[index] += unseen.data_consistency(image) / unseen.energy()
+        for seen, held_out in parts:
+            image = compressed_sensing(seen, torch.full_like(losses[0], WEIGHTS[index]), iterations, generator)
+            losses[index] += held_out.data_consistency(image) / held_out.energy()
     return torch.tensor(WEIGHTS, device=operator.device)[losses.argmin(0)]
 
 

@@ -1,4 +1,4 @@
-"""Work that is the same in every step: compiled, and replayed as a CUDA graph.
+"""How a step is executed: in which precision, compiled, replayed as a CUDA graph.
 
 A step of a small network is hundreds of kernels of a few microseconds each: launching them one by one from Python takes
 longer than running them. A graph launches all of them at once.
@@ -12,12 +12,16 @@ import sysconfig
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ugodit.errors import InputError
-from ugodit.fit.config import FitConfig
+from ugodit.fit.fit_config import FitConfig
+from ugodit.networks.unrolled import Unrolled
+
+Precision = Literal["float32", "bfloat16"]
 
 WARM_UP = 3
 """Calls that run as they are before one is captured: compilers, libraries' plans and Adam's state need them."""
@@ -59,6 +63,30 @@ class Replayed:
             self.graph.replay()
         assert self.result is not None
         return self.result
+
+
+def autocast(z: Tensor, precision: Precision) -> torch.autocast:
+    """The arithmetic of what is computed from z."""
+    return torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def in_precision(model: Unrolled, precision: Precision) -> Callable[[Tensor], Tensor]:
+    """The model's network, evaluated in this arithmetic."""
+
+    def evaluate(z: Tensor) -> Tensor:
+        with autocast(z, precision):
+            return model.network(z).float()
+
+    return evaluate
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate; where it is a tensor, which a captured graph reads, in place."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def wants_compile(config: FitConfig, device: torch.device) -> bool:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ugodit.fit.config import FitConfig
+from ugodit.fit.fit_config import FitConfig
+from ugodit.fit.initial import FirstStage, InitialEstimates
 from ugodit.fit.loop import Loop
+from ugodit.fit.model_config import ModelConfig
 from ugodit.networks.unrolled import Unrolled
-from ugodit.operators.sense import SenseOperator
+from ugodit.operators.protocol import Operator
 
 
 @dataclass(frozen=True)
@@ -24,22 +26,25 @@ class Step:
 
     iteration: int
     """1, 2, ..."""
+    total: int
+    """How many steps there are at most."""
     seconds: float
     """Since the loop began, the caller's own work between steps left out. On a GPU steps are queued, not waited for."""
     loss_tensor: Tensor
-    """Sum over the items, 0-dimensional."""
+    """Sum over all scans, 0-dimensional."""
     held_out: float | None
-    """Loss of the held-out lines relative to their energy, mean over the items; None where it was not evaluated."""
+    """Held-out error: of what is never fitted, relative to its energy, mean over the scans; None where it was not
+    evaluated."""
     stopped: str | None
     """Why this is the last step, or None."""
     images: Callable[[], list[Tensor]]
-    """Computes the current reconstructions, one (B, 2, H, W) for each operator."""
+    """Computes the current reconstructions, one (B, channels, H, W) for each operator."""
     averages: Callable[[], list[Tensor]]
-    """Computes the reconstructions of the moving average (at the best held-out loss, where lines are held out)."""
+    """Computes the reconstructions of the moving average (at the best held-out error, where lines are held out)."""
     uncertainties: Callable[[], list[Tensor]]
-    """Computes how uncertain the averages are, (B, 1, H, W) for each operator, see `ensemble.uncertainty`; ValueError
-    where all lines are fitted at every step. Before step `pool` it draws the rest of the pool, and later steps draw
-    otherwise than they would have."""
+    """Computes how uncertain the averages are, (B, 1, H, W) for each operator, see `test_time.uncertainty`; ValueError
+    where all lines are fitted at every step. Before step `mask_bank` it draws the rest of the bank, and later steps
+    draw otherwise than they would have."""
 
     @property
     def loss(self) -> float:
@@ -48,24 +53,34 @@ class Step:
 
 
 def fit(
-    model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig, improve: Unrolled | None = None
+    model: Unrolled,
+    operators: Sequence[Operator],
+    form: ModelConfig,
+    config: FitConfig,
+    *,
+    estimates: Sequence[InitialEstimates] | None = None,
+    first_stage: FirstStage | None = None,
 ) -> Iterator[Step]:
     """Fit every parameter of `model` that requires a gradient to the measurements of `operators`.
 
     Args:
         model: its network has a decoder for each item of all operators together, in order, or just one.
-        operators: the scans; each holds one or more items of one size. Measurements scaled as FitConfig says.
-        config: the options.
-        improve: a trained model of one decoder that makes better first images for this one, and is left as it is.
+        operators: the scans; each holds one or more items of one size, scaled as `operators.scale` does.
+        form: how the model was built, and how it is asked.
+        config: how it is fitted.
+        estimates: one for each operator, where they were made before, by the same form, and with the seed of `config`.
+            Where measurements are held out others are made.
+        first_stage: a trained model that makes better initial estimates for this one, and is left as it is; `estimates`
+            have been through it.
 
     Yields:
         A `Step` after every Adam step, `config.steps` of them at most.
 
     Raises:
-        InputError: a mask that cannot be split as the configuration asks.
+        InputError: measurements that cannot be split as the configuration asks.
     """
     began = time.perf_counter()
-    loop = Loop(model, operators, config, improve=improve)
+    loop = Loop(model, operators, form, config, estimates=estimates, first_stage=first_stage)
     elapsed = time.perf_counter() - began
     for iteration in range(1, config.steps + 1):
         began = time.perf_counter()
@@ -74,6 +89,8 @@ def fit(
         elapsed += time.perf_counter() - began
         if iteration == config.steps and reason is None:
             reason = f"all {config.steps} steps done"
-        yield Step(iteration, elapsed, loss, held_out, reason, loop.images, loop.averages, loop.uncertainties)
+        yield Step(
+            iteration, config.steps, elapsed, loss, held_out, reason, loop.images, loop.averages, loop.uncertainties
+        )
         if reason is not None:
             return

@@ -1,115 +1,117 @@
-"""What a step of the fit draws at random: the split of the lines, noise, symmetries.
+"""What a step of the fit draws at random: the split of the measurements, noise, symmetries.
 
 On the CPU they are drawn step by step. On a GPU nothing may be drawn by the host inside the loop, and a captured graph
-reads the same memory in every step: `FixedDraws` settles all choices ahead, and fills the same tensors anew.
+reads the same memory in every step: `FixedChoices` settles all choices ahead, and fills the same tensors anew.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ugodit.fit.config import FitConfig
-from ugodit.fit.ensemble import Starts
-from ugodit.fit.splitting import Split
-from ugodit.fit.symmetry import multiply_phase, random_symmetry
-
-Map = Callable[[Tensor], Tensor]
+from ugodit.fit.fit_config import FitConfig
+from ugodit.fit.initial import InitialEstimates, Split
+from ugodit.fit.model_config import ModelConfig
+from ugodit.operators.domain import Map
+from ugodit.operators.protocol import Operator
 
 
 @dataclass(frozen=True)
-class Draw:
-    """Of one operator's items, for one step."""
+class Choices:
+    """For one operator's items and one step."""
 
     split: Split
-    start: Tensor
-    """The network's first input, without noise."""
     noise: Tensor | None
     """Uniform in [0, 1), of the input's shape; None where none is added."""
     symmetries: Sequence[tuple[Map, Map]]
     """A map of images and its inverse for each call of the network; empty where none are asked for."""
 
 
-def draw_on_host(split: Split | None, start: Tensor, starts: Starts, config: FitConfig) -> Draw:
-    """`split` and `start` where all lines are fitted; None and anything where a member of the pool is drawn."""
-    generator = starts.generator
+def choose_on_host(split: Split | None, estimates: InitialEstimates, config: FitConfig) -> Choices:
+    """`split` where all measurements are fitted; None where one of the bank is drawn."""
+    generator = estimates.generator
     if split is None:
-        member = starts.member()
-        split, start = member.split, member.start
+        split = estimates.next_split(config.mask_bank)
     noise = None
-    if config.input_noise:
-        noise = torch.rand(start.shape, generator=generator).to(start.device)
-    count = network_calls(config) if config.symmetries else 0
-    return Draw(split, start, noise, [random_symmetry(generator) for _ in range(count)])
+    if estimates.config.input_noise:
+        noise = torch.rand(split.estimate.shape, generator=generator).to(split.estimate.device)
+    domain = estimates.operator.domain
+    calls = network_calls(estimates.config) if config.symmetries else 0
+    return Choices(split, noise, [domain.symmetry(domain.random_symmetry(generator)) for _ in range(calls)])
 
 
-class FixedDraws:
-    """Every step's draw in the same tensors. Noise comes from a generator on the device; splits and symmetries are
+class FixedChoices:
+    """Every step's choices in the same tensors. Noise comes from a generator on the device; splits and symmetries are
     chosen for all steps at once, here, so that `fill` queues copies and waits for nothing."""
 
-    def __init__(self, split: Split | None, start: Tensor, starts: Starts, config: FitConfig) -> None:
-        """As for `draw_on_host`."""
-        generator, device = starts.generator, start.device
-        self.members = starts.pool() if split is None else []
+    def __init__(self, split: Split | None, estimates: InitialEstimates, config: FitConfig) -> None:
+        """As for `choose_on_host`."""
+        generator, domain = estimates.generator, estimates.operator.domain
+        self.bank = estimates.whole_bank(config.mask_bank) if split is None else []
+        self.varying: dict[str, list[str]] = {}
         if split is None:
-            first = self.members[0]
-            split = Split(input=first.split.input.clone(), loss=first.split.loss.clone())
-            start = first.start.clone()
-        # Each member once, then at random, as on the CPU.
-        more = max(config.steps - len(self.members), 0)
-        chosen = torch.randint(len(self.members), (more,), generator=generator).tolist() if self.members else []
-        self.order = [*range(len(self.members)), *chosen]
+            split = self._own_memory()
+        # Each split once, then at random, as on the CPU.
+        more = max(config.steps - len(self.bank), 0)
+        chosen = torch.randint(len(self.bank), (more,), generator=generator).tolist() if self.bank else []
+        self.order = [*range(len(self.bank)), *chosen]
         seed = int(torch.randint(2**62, (), generator=generator))
+        device = split.estimate.device
         self.generator = torch.Generator(device).manual_seed(seed)
-        noise = torch.empty_like(start, requires_grad=False) if config.input_noise else None
-        calls = network_calls(config) if config.symmetries else 0
-        self.numbers = random_symmetries(config.steps if calls else 0, calls, generator).to(device)
-        self.current = torch.empty_like(self.numbers[0]) if calls else self.numbers
-        self.draw = Draw(split, start, noise, [symmetry_of(numbers) for numbers in self.current])
+        noise = torch.empty_like(split.estimate, requires_grad=False) if estimates.config.input_noise else None
+        calls = network_calls(estimates.config) if config.symmetries else 0
+        drawn = [domain.random_symmetry(generator) for _ in range(config.steps * calls)]
+        self.numbers = torch.stack(drawn).unflatten(0, (-1, calls)).to(device) if drawn else torch.empty(0)
+        self.current = torch.empty_like(self.numbers[0]) if drawn else self.numbers
+        self.choices = Choices(split, noise, [domain.symmetry(numbers) for numbers in self.current])
+
+    def _own_memory(self) -> Split:
+        """A split whose varying tensors are its own, to be overwritten."""
+        first = self.bank[0]
+        operators = {}
+        for part in ("seen", "held_out"):
+            every = [getattr(split, part) for split in self.bank]
+            self.varying[part] = varying_fields(every)
+            operators[part] = with_own_memory(every[0], self.varying[part])
+        return Split(**operators, estimate=first.estimate.clone())
 
     def fill(self, iteration: int) -> None:
-        """Put the draw of this step, 1, 2, ..., into `draw`."""
-        draw = self.draw
-        if self.members:
-            member = self.members[self.order[iteration - 1]]
-            draw.start.copy_(member.start)
-            draw.split.input.copy_(member.split.input)
-            draw.split.loss.copy_(member.split.loss)
-        if draw.noise is not None:
-            draw.noise.uniform_(generator=self.generator)
-        if draw.symmetries:
+        """Put the choices of this step, 1, 2, ..., into `choices`."""
+        choices = self.choices
+        if self.bank:
+            chosen = self.bank[self.order[iteration - 1]]
+            choices.split.estimate.copy_(chosen.estimate)
+            for part, names in self.varying.items():
+                for name in names:
+                    getattr(getattr(choices.split, part), name).copy_(getattr(getattr(chosen, part), name))
+        if choices.noise is not None:
+            choices.noise.uniform_(generator=self.generator)
+        if choices.symmetries:
             self.current.copy_(self.numbers[iteration - 1])
 
 
-def network_calls(config: FitConfig) -> int:
+def network_calls(config: ModelConfig) -> int:
     """How often a step calls the network."""
-    return max(config.unrolls, 1)
+    return max(config.iterations, 1)
 
 
-def random_symmetries(steps: int, calls: int, generator: torch.Generator) -> Tensor:
-    """(steps, calls, 4): cosine and sine of a random turn of the phase, and whether to mirror the last two axes."""
-    angles = 2 * math.pi * torch.rand((steps, calls), generator=generator)
-    mirrored = torch.randint(2, (steps, calls, 2), generator=generator).float()
-    return torch.cat([angles.cos()[..., None], angles.sin()[..., None], mirrored], dim=-1)
+def varying_fields(operators: Sequence[Any]) -> list[str]:
+    """The names of the dataclass fields whose tensors are not one and the same in all of these operators."""
+    first = operators[0]
+    return [
+        field.name
+        for field in dataclasses.fields(first)
+        if isinstance(getattr(first, field.name), Tensor)
+        and any(getattr(operator, field.name) is not getattr(first, field.name) for operator in operators)
+    ]
 
 
-def symmetry_of(numbers: Tensor) -> tuple[Map, Map]:
-    """`symmetry.random_symmetry` with its choices in a tensor of four numbers, which are read when a map is called."""
-    cosine, sine, across, down = numbers
-
-    def mirror(image: Tensor) -> Tensor:
-        for axis, wanted in ((-1, across), (-2, down)):
-            image = torch.where(wanted > 0, image.flip(axis), image)
-        return image
-
-    def turn(image: Tensor) -> Tensor:
-        return mirror(multiply_phase(image, cosine, sine))
-
-    def turn_back(image: Tensor) -> Tensor:
-        return multiply_phase(mirror(image), cosine, -sine)
-
-    return turn, turn_back
+def with_own_memory(operator: Any, names: Sequence[str]) -> Operator:
+    """The operator with copies of the tensors in these fields."""
+    copied: Operator = dataclasses.replace(operator, **{name: getattr(operator, name).clone() for name in names})
+    return copied

@@ -5,24 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from ugodit.fit.splitting import split_random
-
 
 @dataclass
 class HeldOutStopping:
-    """Stops when the loss of lines that no step fits has not fallen for `patience` steps."""
+    """Stops when the error of what no step fits has not fallen for `patience` steps."""
 
     patience: int
-    best_loss: float = math.inf
+    best_error: float = math.inf
     best_iteration: int = 0
 
-    def improved(self, iteration: int, loss: float) -> bool:
-        """Record a held-out loss; whether it is the lowest so far."""
-        if loss < self.best_loss:
-            self.best_loss, self.best_iteration = loss, iteration
+    def improved(self, iteration: int, error: float) -> bool:
+        """Record a held-out error; whether it is the lowest so far."""
+        if error < self.best_error:
+            self.best_error, self.best_iteration = error, iteration
             return True
         return False
 
@@ -30,10 +25,4 @@ class HeldOutStopping:
         """Why to stop at this step, or None to go on."""
         if iteration - self.best_iteration < self.patience:
             return None
-        return f"held-out loss lowest at step {self.best_iteration}, not for {self.patience} steps since"
-
-
-def hold_out(weights: Tensor, core: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Weights for fitting and held-out weights: a fixed random `fraction` of the lines outside the ACS core."""
-    split = split_random(weights, core, fraction, torch.Generator().manual_seed(seed))
-    return split.input, split.loss
+        return f"held-out error lowest at step {self.best_iteration}, not for {self.patience} steps since"

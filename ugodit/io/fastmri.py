@@ -1,43 +1,42 @@
-"""fastMRI's HDF5 layout: multi-coil k-space in, reconstructions out.
+"""fastMRI's HDF5 layout of multi-coil k-space.
 
 A volume holds `kspace` (slices, coils, readout, phase encode) and, as far as known, `ismrmrd_header` (XML),
-`reconstruction_rss` (slices, rows, columns) and `mask` (phase encode) or (readout, phase encode). A reconstruction
-holds `reconstruction` (slices, rows, columns), which fastMRI's own evaluation reads.
+`reconstruction_rss` (slices, rows, columns) and `mask` (phase encode) or (readout, phase encode).
 """
 
-import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self
 
 import h5py
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from ugodit.data.geometry import center_crop
 from ugodit.data.scan import Scan
+from ugodit.data.volume import Sliceable
 from ugodit.errors import InputError
 from ugodit.io.atomic import write_file
+from ugodit.io.hdf5 import find_dataset, hdf5_bytes, open_hdf5, plain
 from ugodit.io.ismrmrd_header import format_header, parse_header
 
-ImageT = TypeVar("ImageT", NDArray[Any], torch.Tensor)
 
-
-class Volume:
-    """A multi-coil file, open for reading; made by `open_volume`. Slices are read one by one, never the whole file."""
+class FastMRIVolume(Sliceable):
+    """A multi-coil file, open for reading; made by `open_fastmri`. Slices are read one by one, never the whole file."""
 
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path = path
         self.name = path.stem
         self._file = file
-        kspace = _dataset(path, file, "kspace")
+        kspace = find_dataset(path, file, "kspace")
         _check_kspace(path, kspace)
         self.shape: tuple[int, int, int, int] = kspace.shape
         """(slices, coils, readout, phase encode)"""
         self.n_slices: int = kspace.shape[0]
-        self.attributes: dict[str, Any] = {key: _plain(value) for key, value in file.attrs.items()}
+        self.attributes: dict[str, Any] = {key: plain(value) for key, value in file.attrs.items()}
         self.mask: torch.Tensor | None = _read_mask(path, file, self.shape)
         """bool (W,) or (H, W) where the file carries its own mask, else None"""
         self._has_target = "reconstruction_rss" in file
@@ -60,7 +59,7 @@ class Volume:
             raise InputError(f"{where}: expected finite numbers, got NaN or Inf; export the file again")
         acquired = (kspace != 0).flatten(0, 1).any(0)
         if not acquired.any():
-            raise InputError(f"{where}: every sample is zero: nothing was measured; leave this slice out with --slices")
+            raise InputError(f"{where}: every sample is zero: nothing was measured; leave this slice out (`slices`)")
         mask = self.mask
         if mask is not None:
             # fastMRI pads k-space with lines of zeros (padding_left, padding_right) that its masks count as sampled.
@@ -75,7 +74,7 @@ class Volume:
     def close(self) -> None:
         self._file.close()
 
-    def __enter__(self) -> "Volume":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -102,68 +101,19 @@ class Volume:
         return torch.from_numpy(center_crop(target, self.crop).copy())
 
 
-def open_volume(path: str | os.PathLike[str]) -> Volume:
+def open_fastmri(path: str | os.PathLike[str]) -> FastMRIVolume:
     """Open a multi-coil file in fastMRI's layout and check all that can be checked without reading its samples.
 
     Raises InputError, in one line, for what is not a whole HDF5 file, for single-coil or misshapen or real-valued
     k-space, and for a mask, a header or a target that does not fit it.
     """
     path = Path(path)
-    file = _open(path)
+    file = open_hdf5(path)
     try:
-        return Volume(path, file)
+        return FastMRIVolume(path, file)
     except BaseException:
         file.close()
         raise
-
-
-def write_reconstruction(
-    path: str | os.PathLike[str],
-    reconstruction: ArrayLike,
-    *,
-    mask: ArrayLike | None,
-    attributes: Mapping[str, Any],
-    extra: Mapping[str, NDArray[Any]] | None = None,
-) -> None:
-    """Write a reconstruction as fastMRI's evaluation reads it.
-
-    `reconstruction` (slices, rows, columns) is stored as float32, with the mask (W,) or (H, W) or (slices, ...) that
-    was used, settings as attributes, and `extra` datasets by name (sensitivity maps, say). Of a volume of which only
-    some slices were reconstructed, the attribute `slices` lists them: `evaluate` needs it.
-
-    Attributes that are None are left out. The file appears whole or not at all; a full disk, a read-only or missing
-    folder raises InputError.
-    """
-    image = np.asarray(reconstruction, dtype=np.float32)
-    if image.ndim != 3:
-        raise ValueError(f"reconstruction: expected (slices, rows, columns), got {image.shape}")
-    datasets: dict[str, Any] = {"reconstruction": image, **(extra or {})}
-    if mask is not None:
-        datasets["mask"] = np.asarray(mask, dtype=bool)
-    write_file(path, _hdf5(datasets, attributes))
-
-
-def read_reconstruction(path: str | os.PathLike[str], name: str = "reconstruction") -> NDArray[np.float32]:
-    """Read the float32 (slices, rows, columns) dataset `name`, checked to be finite. Raises InputError."""
-    path = Path(path)
-    with _open(path) as file:
-        dataset = _dataset(path, file, name)
-        if dataset.ndim != 3 or dataset.dtype.kind not in "fiu" or 0 in dataset.shape:
-            found = f"{dataset.dtype} {dataset.shape}"
-            raise InputError(f"{path}: {name}: expected real numbers (slices, rows, columns), got {found}")
-        try:
-            image = np.asarray(dataset[()], dtype=np.float32)
-        except (OSError, RuntimeError) as error:
-            raise InputError(f"{path}: {name}: cannot be read; the file is damaged: copy it again") from error
-    if not np.isfinite(image).all():
-        raise InputError(f"{path}: {name}: expected finite numbers, got NaN or Inf; reconstruct the volume again")
-    return image
-
-
-def read_attributes(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The attributes of an HDF5 file as plain Python values. Raises InputError where the file cannot be opened."""
-    with _open(Path(path)) as file:
-        return {key: _plain(value) for key, value in file.attrs.items()}
 
 
 def write_volume(
@@ -190,44 +140,7 @@ def write_volume(
     if mask is not None:
         datasets["mask"] = np.asarray(mask, dtype=bool)
     scale = {"max": float(target.max()), "norm": float(np.linalg.norm(target.astype(np.float64)))}
-    write_file(path, _hdf5(datasets, {**scale, **attributes}))
-
-
-def center_crop(image: ImageT, crop: tuple[int, int]) -> ImageT:
-    """The central (rows, columns) of the last two axes, by fastMRI's rounding: the first row is (H - rows) // 2."""
-    top = (image.shape[-2] - crop[0]) // 2
-    left = (image.shape[-1] - crop[1]) // 2
-    return image[..., top : top + crop[0], left : left + crop[1]]
-
-
-def _open(path: Path) -> h5py.File:
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file")
-    if not path.is_file():
-        raise InputError(f"{path}: expected an HDF5 file, got a folder or a device")
-    try:
-        with path.open("rb") as raw:
-            signature = raw.read(8)
-        # HDF5 may start after a user block of 512, 1024, ... bytes; nobody's scans do, and h5py finds those.
-        if signature != b"\x89HDF\r\n\x1a\n" and not h5py.is_hdf5(path):
-            raise InputError(f"{path}: expected an HDF5 file in fastMRI's layout, got something else")
-        return h5py.File(path, "r")
-    except OSError as error:
-        if isinstance(error, PermissionError):
-            raise InputError(f"{path}: cannot be read (permission denied)") from error
-        reason = "it is truncated" if "truncated" in str(error) else "its HDF5 structure is damaged"
-        raise InputError(f"{path}: cannot be opened, {reason}: copy it again") from error
-
-
-def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
-    try:
-        found = file.get(name)
-    except (OSError, RuntimeError, KeyError) as error:
-        raise InputError(f"{path}: {name}: cannot be read; the file is damaged: copy it again") from error
-    if not isinstance(found, h5py.Dataset):
-        names = ", ".join(sorted(file)) or "nothing"
-        raise InputError(f"{path}: expected a dataset `{name}` (fastMRI's layout), found only {names}")
-    return found
+    write_file(path, hdf5_bytes(datasets, {**scale, **attributes}))
 
 
 def _check_kspace(path: Path, kspace: h5py.Dataset) -> None:
@@ -246,7 +159,7 @@ def _read_mask(path: Path, file: h5py.File, shape: tuple[int, int, int, int]) ->
     if "mask" not in file:
         return None
     _, _, rows, columns = shape
-    dataset = _dataset(path, file, "mask")
+    dataset = find_dataset(path, file, "mask")
     expected = f"expected ({columns},) or ({rows}, {columns}) for k-space of {shape}"
     if dataset.shape not in ((columns,), (rows, columns)) or dataset.dtype.kind not in "biuf":
         raise InputError(f"{path}: mask: {expected}, got {dataset.dtype} {dataset.shape}; mend or remove the dataset")
@@ -266,7 +179,7 @@ def _crop(path: Path, file: h5py.File, shape: tuple[int, int, int, int]) -> tupl
     if "ismrmrd_header" in file:
         where = f"{path}: ismrmrd_header"
         try:
-            text = _dataset(path, file, "ismrmrd_header")[()]
+            text = find_dataset(path, file, "ismrmrd_header")[()]
         except (OSError, RuntimeError) as error:
             raise InputError(f"{where}: cannot be read; the file is damaged: copy it again") from error
         if not isinstance(text, (str, bytes)):
@@ -274,7 +187,7 @@ def _crop(path: Path, file: h5py.File, shape: tuple[int, int, int, int]) -> tupl
         wanted = parse_header(text, where).reconstructed
     target: tuple[int, int] | None = None
     if "reconstruction_rss" in file:
-        dataset = _dataset(path, file, "reconstruction_rss")
+        dataset = find_dataset(path, file, "reconstruction_rss")
         if dataset.ndim != 3 or dataset.shape[0] != slices or dataset.dtype.kind != "f" or 0 in dataset.shape:
             found = f"{dataset.dtype} {dataset.shape}"
             raise InputError(f"{path}: reconstruction_rss: expected floats ({slices}, rows, columns), got {found}")
@@ -285,22 +198,3 @@ def _crop(path: Path, file: h5py.File, shape: tuple[int, int, int, int]) -> tupl
     if target is not None:
         rows, columns = min(rows, target[0]), min(columns, target[1])
     return min(rows, height), min(columns, width)
-
-
-def _hdf5(datasets: Mapping[str, Any], attributes: Mapping[str, Any]) -> memoryview:
-    """A whole HDF5 file in memory: h5py cannot close a file on a full disk cleanly, a plain write can fail cleanly."""
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        for name, value in datasets.items():
-            file.create_dataset(name, data=value)
-        for key, value in attributes.items():
-            if value is not None:
-                file.attrs[key] = value
-    return buffer.getbuffer()
-
-
-def _plain(value: Any) -> Any:
-    """An HDF5 attribute as Python's own type: numpy scalars and bytes make poor JSON."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value

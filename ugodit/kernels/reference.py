@@ -9,17 +9,7 @@ is unitary and centred, as fastMRI defines it. Tests compare the compiled kernel
 import torch
 from torch import Tensor
 
-
-def centred_fft(array: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Unitary DFT with the zero frequency and the origin at index n // 2 of every transformed axis."""
-    shifted = torch.fft.ifftshift(array, dim=axes)
-    return torch.fft.fftshift(torch.fft.fftn(shifted, dim=axes, norm="ortho"), dim=axes)
-
-
-def centred_ifft(array: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Inverse, and adjoint, of centred_fft."""
-    shifted = torch.fft.ifftshift(array, dim=axes)
-    return torch.fft.fftshift(torch.fft.ifftn(shifted, dim=axes, norm="ortho"), dim=axes)
+from ugodit.data.geometry import centred_fft, centred_ifft
 
 
 def _axes(weights: Tensor) -> tuple[int, ...]:

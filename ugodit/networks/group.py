@@ -76,15 +76,17 @@ class GroupNet(nn.Module):
         features = [calls.encode(self.encoder, _channels_last(image)) for image in z.split(1)]
         return [torch.cat(images) for images in zip(*features, strict=True)]
 
-    def decode(self, features: Sequence[Tensor], z: Tensor, which: slice | None = None, calls: Calls = PLAIN) -> Tensor:
+    def decode(
+        self, features: Sequence[Tensor], z: Tensor, decoders: slice | None = None, calls: Calls = PLAIN
+    ) -> Tensor:
         """The images (B, out_channels, H, W), in z's dtype, from the features of z.
 
-        `which` chooses decoders, all by default; features and z hold one image for each chosen decoder (ValueError
+        `decoders` chooses some, all by default; features and z hold one image for each that is chosen (ValueError
         otherwise), or any number where one is chosen.
         """
         weights: dict[str, Tensor] = dict(self.decoder.named_parameters())
-        if which is not None:
-            weights = {name: weight[which] for name, weight in weights.items()}
+        if decoders is not None:
+            weights = {name: weight[decoders] for name, weight in weights.items()}
         items = len(next(iter(weights.values())))
         if items not in (1, len(z)):
             raise ValueError(f"z: expected {items} images, one for each decoder, got {len(z)}")
@@ -102,9 +104,9 @@ class GroupNet(nn.Module):
             ]
         )
 
-    def forward(self, z: Tensor, which: slice | None = None, calls: Calls = PLAIN) -> Tensor:
-        """decode(encode(z), z, which)."""
-        return self.decode(self.encode(z, calls), z, which, calls)
+    def forward(self, z: Tensor, decoders: slice | None = None, calls: Calls = PLAIN) -> Tensor:
+        """decode(encode(z), z, decoders)."""
+        return self.decode(self.encode(z, calls), z, decoders, calls)
 
     def freeze_encoder(self, frozen: bool = True) -> Self:
         """Take the encoder's weights out of training, or put them back. Gradients still pass through it to z."""

@@ -5,29 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from ugodit import kernels
-from ugodit.kernels.dlpack import as_tensor
-from ugodit.kernels.reference import centred_ifft
-from ugodit.operators import sense_sets as kernels_of_sets
-
-
-def center_rows(array: Tensor, rows: int) -> Tensor:
-    """The central `rows` rows (axis -2), fastMRI's centre crop."""
-    start = (array.shape[-2] - rows) // 2
-    return array[..., start : start + rows, :]
-
+from ugodit.operators.domain import ComplexImages, Domain
+from ugodit.operators.noise_level import noise_from_surplus
+from ugodit.operators.sense_lines import acs_core, split_weights
+from ugodit.operators.sense_packing import kernels_for, pack, select, stack
 
 ROUNDING = 1e-6
 """A residual this small, relative to the right-hand side, is single precision's rounding. Where A^H A is singular, part
 of it lies in directions that nothing measures, and conjugate gradients would follow them to infinity."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SenseOperator:
     """A x = M F S x for a batch of items, and the measurements y that x has to explain.
 
@@ -35,12 +29,14 @@ class SenseOperator:
     held in hybrid space (transformed along the readout once), every image row is an independent problem, and rows
     outside the field of view are dropped exactly. A mask that varies along both axes keeps full k-space.
 
-    The squared error of every measurement is multiplied by its `weights` entry: 0 not measured, 1 measured. A random
-    split of the lines is `with_weights`, which shares the packed maps and measurements.
+    The squared error of every measurement is multiplied by its `weights` entry w: 0 not measured, 1 measured. Any other
+    w counts the line w times: `residual`, `normal`, `adjoint`, `initial` and `solve` hold A^H W A and A^H W y, while
+    `forward` is A x where w is not 0, not multiplied by w. So for weights other than 0 and 1 `adjoint` is not the
+    adjoint of `forward` but of W A. `with_weights` and `split` share the packed arrays.
 
     Where an object larger than the field of view folds over itself, two sets of maps tell apart what shares a pixel:
     A x = M F (S_1 x_1 + S_2 x_2). Images have the channels (real 1, imaginary 1, real 2, imaginary 2) then, and the
-    magnitude is the root of the sum of squares of all of them. Slower than one set (`sets.py`), and not for networks.
+    magnitude is the root of the sum of squares of all of them. Slower than one set, and not for networks.
     """
 
     maps: Tensor
@@ -62,7 +58,7 @@ class SenseOperator:
     @classmethod
     def from_kspace(
         cls, kspace: Any, maps: Any, mask: Any, *, rows: int | None = None, device: torch.device | str = "cpu"
-    ) -> SenseOperator:
+    ) -> Self:
         """Pack one scan, or a batch of scans of one shape.
 
         Tensors, or arrays of NumPy, CuPy and others that share their memory by DLPack; those are not copied on the way.
@@ -79,61 +75,25 @@ class SenseOperator:
         Raises:
             TypeError, ValueError: the parameter, what was expected, what it got.
         """
-        kspace, maps, mask = as_tensor("kspace", kspace), as_tensor("maps", maps), as_tensor("mask", mask)
-        if kspace.ndim == 3:
-            kspace, maps = kspace[None], maps[None]
-        if kspace.ndim != 4 or not kspace.is_complex():
-            raise TypeError(f"kspace: expected complex (C, H, W) or (B, C, H, W), got {kspace.dtype} {kspace.shape}")
-        several = maps.ndim == 5 and maps.shape[1] > 1
-        if maps.ndim == 5 and maps.shape[1] == 1:
-            maps = maps[:, 0]
-        if (maps[:, 0] if several else maps).shape != kspace.shape:
-            raise ValueError(
-                f"maps: expected the shape of kspace {tuple(kspace.shape)}, or with an axis of sets before the coils, "
-                f"got {tuple(maps.shape)}"
-            )
-        ops = _kernels(2 if several else 1)
-        weights, plane = _as_weights(mask, kspace.shape)
-        kspace, maps = kspace.to(device, torch.complex64), maps.to(device, torch.complex64)
-        if rows is not None and rows != kspace.shape[-2]:
-            if plane:
-                raise ValueError("rows: a mask along both axes couples all rows; crop the reconstruction instead")
-            if not 0 < rows <= kspace.shape[-2]:
-                raise ValueError(f"rows: expected 1 to {kspace.shape[-2]}, got {rows}")
-            maps = center_rows(maps, rows)
-        if not plane:
-            kspace = centred_ifft(kspace, (-2,))
-            kspace = center_rows(kspace, rows) if rows is not None else kspace
-        items, coils, height, width = kspace.shape
-        along = "both" if plane else "width"
-        sensitivity = maps.abs().flatten(1, -3).square().sum(1, keepdim=True).sqrt()
-        return cls(
-            maps=ops.pack_maps(maps, along),
-            kspace=ops.pack_kspace(kspace, along),
-            weights=weights.to(device),
-            support=sensitivity > 0,
-            sensitivity=sensitivity,
-            line_energy=kspace.abs().square().sum(1 if plane else (1, 2)),
-            coils=coils,
-            shape=(items, 2 * maps.shape[1] if several else 2, height, width),
-        )
+        return cls(**pack(kspace, maps, mask, rows, torch.device(device)))
 
     @classmethod
-    def stack(cls, operators: Sequence[SenseOperator]) -> SenseOperator:
+    def stack(cls, operators: Sequence[Self]) -> Self:
         """One operator for the items of several of the same image size, number of coils and of sets of maps."""
-        first = operators[0]
-        if any(o.shape[1:] != first.shape[1:] or o.coils != first.coils for o in operators):
-            raise ValueError("operators: expected one image size and one number of coils in a batch")
-        every = [o.weights.expand(o.shape[0], *o.weights.shape[1:]) for o in operators]
-        return cls(
-            maps=torch.cat([o.maps for o in operators]),
-            kspace=first._kernels.stack_kspace([o.kspace for o in operators], (first.coils, *first.shape[2:])),
-            weights=torch.cat(every),
-            support=torch.cat([o.support for o in operators]),
-            sensitivity=torch.cat([o.sensitivity for o in operators]),
-            line_energy=torch.cat([o.line_energy for o in operators]),
-            coils=first.coils,
-            shape=(sum(o.shape[0] for o in operators), *first.shape[1:]),
+        return cls(**stack(operators))
+
+    def select(self, items: Sequence[int]) -> Self:
+        """The operator of some of its items, in this order."""
+        return type(self)(**select(self, items))
+
+    def __repr__(self) -> str:
+        items, _, height, width = self.shape
+        measured = f"{int((self.weights > 0).sum()) / len(self.weights):g} of {self.weights[0].numel()}"
+        kind = "lines" if self.weights.ndim == 2 else "samples"
+        sets = f", {self.sets} sets of maps" if self.sets > 1 else ""
+        return (
+            f"SenseOperator({items} x {self.coils} coils x {height} x {width}, {measured} {kind}{sets}, "
+            f"on {self.device})"
         )
 
     @property
@@ -143,21 +103,56 @@ class SenseOperator:
 
     @property
     def _kernels(self) -> Any:
-        return _kernels(self.sets)
+        return kernels_for(self.sets)
 
     @property
     def device(self) -> torch.device:
         """Where maps, measurements and images live."""
         return self.maps.device
 
-    def with_weights(self, weights: Tensor) -> SenseOperator:
-        """The same measurements with other line weights, of the shape that `self.weights` has; nothing is copied."""
+    @property
+    def domain(self) -> Domain:
+        """Complex images."""
+        return ComplexImages(self.shape[1])
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same operator on another device, whose kernels store it in a layout of their own."""
+        from ugodit.operators.sense_transfer import moved
+
+        return moved(self, torch.device(device))
+
+    def with_weights(self, weights: Tensor) -> Self:
+        """The same measurements with other line weights, of the shape that `self.weights` has; nothing is copied.
+
+        Weights other than 0 and 1 mean what the class says of them.
+        """
         return dataclasses.replace(self, weights=weights)
 
-    def scaled(self, factor: float) -> SenseOperator:
+    def split(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self]:
+        """What is seen, and a random `fraction` of the measured lines outside the ACS core, held out.
+
+        InputError where fewer than two lines are measured there. See `sense_lines.split_weights`.
+        """
+        seen, held_out = split_weights(self.weights, self._core, fraction, generator)
+        return self.with_weights(seen), self.with_weights(held_out)
+
+    @cached_property
+    def _core(self) -> Tensor:
+        return acs_core(self.weights)
+
+    def scaled(self, factor: float) -> Self:
         """The operator of the measurements `factor` y: images are then multiplied by `factor` too."""
         kspace = self._kernels.scale_kspace(self.kspace, factor, (self.coils, *self.shape[2:]))
         return dataclasses.replace(self, kspace=kspace, line_energy=self.line_energy * factor**2)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """`forward`."""
+        return self.forward(image)
+
+    @property
+    def H(self) -> Adjoint:  # as in sigpy and mrpro
+        """The adjoint as an operator: `A.H(y)` is `A.adjoint(y)`, and `A.H.H` is `A`."""
+        return Adjoint(self)
 
     def forward(self, image: Tensor) -> Tensor:
         """A x as real (B, C, H, W, 2): centred hybrid space (or k-space for 2-D masks), zero where not measured."""
@@ -179,6 +174,10 @@ class SenseOperator:
         """sum W |A x - y|^2 of each item (B,); differentiable in `image`."""
         return self.residual(image)[0]
 
+    def gradient(self, image: Tensor) -> Tensor:
+        """A^H W (A x - y), half the gradient of `data_consistency`, (B, 2, H, W)."""
+        return self.residual(image)[1]
+
     def initial(self) -> Tensor:
         """A^H W y, the zero-filled image (B, 2, H, W)."""
         return -self.residual(self._zeros())[1]
@@ -186,6 +185,23 @@ class SenseOperator:
     def energy(self) -> Tensor:
         """sum W |y|^2 of each item (B,): the loss of an empty image."""
         return (self.weights * self.line_energy).flatten(1).sum(1)
+
+    def samples(self) -> Tensor:
+        """How many complex numbers were measured of each item, all coils together, (B,)."""
+        lines_or_points = (self.weights > 0).flatten(1).sum(1)
+        rows = self.shape[2] if self.weights.ndim == 2 else 1
+        return (lines_or_points * rows * self.coils).expand(self.shape[0])
+
+    def noise_variance(self) -> Tensor:
+        """E|n|^2 of a sample of each item, (B,), from the surplus of coils; NaN where there is none."""
+        return noise_from_surplus(self)
+
+    def proximal(self, image: Tensor, mu: Tensor | float, iterations: int) -> Tensor:
+        """Towards argmin_x sum W |A x - y|^2 + mu |x - image|^2, by conjugate gradients from `image`."""
+        if not isinstance(mu, Tensor):
+            mu = torch.full((self.shape[0],), mu, dtype=torch.float32, device=self.device)
+        rhs = self.initial() + mu.view(-1, 1, 1, 1) * image
+        return self.solve(rhs, image.detach(), mu, iterations)[0]
 
     def solve(
         self, rhs: Tensor, start: Tensor, mu: Tensor | float, iterations: int, tolerance: float = 0.0
@@ -211,25 +227,12 @@ class SenseOperator:
         return torch.zeros(self.shape, dtype=torch.float32, device=self.device)
 
 
-def _kernels(sets: int) -> Any:
-    """The module that does the work: the fused kernels, or what is built on them for more sets of maps."""
-    return kernels if sets == 1 else kernels_of_sets
+@dataclass(frozen=True)
+class Adjoint:
+    """The adjoint of a SenseOperator."""
 
+    H: SenseOperator
 
-def _as_weights(mask: Tensor, shape: torch.Size) -> tuple[Tensor, bool]:
-    """Weights (B or 1, W) or (B or 1, H, W), and whether they vary along both axes."""
-    items, _, height, width = shape
-    by_shape = {(width,): False, (items, width): False, (height, width): True, (items, height, width): True}
-    plane = by_shape.get(tuple(mask.shape))
-    if (items, width) == tuple(mask.shape):
-        plane = False
-    if plane is None or mask.is_complex():
-        raise ValueError(
-            f"mask: expected real ({width},), ({items}, {width}), ({height}, {width}) or ({items}, {height}, {width}), "
-            f"got {mask.dtype} {tuple(mask.shape)}"
-        )
-    weights = mask.to(torch.float32)
-    if not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()):
-        raise ValueError("mask: expected finite weights of zero or more")
-    needs_item_axis = weights.ndim == 1 or (plane and weights.ndim == 2)
-    return (weights[None] if needs_item_axis else weights).contiguous(), plane
+    def __call__(self, measurements: Tensor) -> Tensor:
+        """A^H W y as an image (B, 2, H, W), for y (B, C, H, W, 2) as the operator returns it."""
+        return self.H.adjoint(measurements)

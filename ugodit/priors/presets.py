@@ -1,4 +1,4 @@
-"""The named recipes behind `--preset`: which network, and how it is trained, adapted, or fitted without a prior."""
+"""The presets: which network, in which form, and how it is trained, adapted, or fitted without a prior."""
 
 from __future__ import annotations
 
@@ -6,86 +6,90 @@ import dataclasses
 from dataclasses import dataclass
 
 from ugodit.errors import InputError
-from ugodit.fit.config import FitConfig
+from ugodit.fit.config_fields import did_you_mean
+from ugodit.fit.fit_config import AdaptConfig, FitConfig, TrainConfig
+from ugodit.fit.model_config import ModelConfig
 from ugodit.networks.config import NetworkConfig, reference_unet
-
-MODEL_FIELDS = (
-    "start",
-    "start_iterations",
-    "next_input",
-    "input_noise",
-    "learn_input",
-    "loss",
-    "splitting",
-    "loss_fraction",
-    "unrolls",
-    "mu",
-    "proposal_variance",
-    "solve_iterations",
-)
-"""Options that a prior's weights were learned for: adaptation takes them from the prior, not from the preset."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """One recipe."""
+    """All that a reconstruction or a training is configured by."""
 
     network: NetworkConfig
-    train: FitConfig
+    """The network of a new prior, and of fits without one."""
+    model: ModelConfig
+    """The form that a group is trained in; a prior keeps it."""
+    train: TrainConfig
     """Group training: every step visits all scans."""
-    adapt: FitConfig
+    adapt: AdaptConfig
     """One scan, from a prior, encoder frozen."""
+    alone_model: ModelConfig
+    """The form of a network that is fitted to one scan without a prior."""
     alone: FitConfig
     """One scan, no prior."""
+    name: str = "custom"
+    """For records."""
+
+    def __post_init__(self) -> None:
+        if (self.network.in_channels, self.network.out_channels) != (2, 2):
+            raise InputError("in_channels, out_channels: expected 2 and 2 (real and imaginary part)")
 
 
-_UNROLLED = FitConfig(
-    start="sparse",
-    start_iterations=60,
+_UNROLLED = ModelConfig(
+    initial_estimate="compressed_sensing",
+    initial_iterations=60,
     next_input="fixed",
     splitting="random",
     loss_fraction=0.3,
-    unrolls=1,
+    iterations=1,
     mu=0.05,
-    proposal_variance=0.005,
+    prior_variance=0.005,
     solve_iterations=4,
-    schedule="cosine",
-    learning_rate=1e-3,
-    average=0.9,
-    precision="bfloat16",
 )
+_SPLITS = FitConfig(schedule="cosine", learning_rate=1e-3, average=0.9, precision="bfloat16")
+_NETWORK = NetworkConfig.unet(16, 3, activation="leaky_relu", output="residual")
 
-_PUBLISHED = FitConfig(
-    start="adjoint",
-    next_input="data_consistent",
-    loss="norm",
-    learning_rate=3e-4,
-    average=0.99,
-    input_noise=1e-5,
-    proximity=1e-3,
-)
+_PUBLISHED = ModelConfig(initial_estimate="adjoint", next_input="data_consistent", loss="norm", input_noise=1e-5)
+_ALL_LINES = FitConfig(learning_rate=3e-4, average=0.99, proximity=1e-3)
+
+
+def _train(base: FitConfig, **changes: object) -> TrainConfig:
+    return TrainConfig(**{**base.to_dict(), **changes})
+
+
+def _adapt(base: FitConfig, **changes: object) -> AdaptConfig:
+    return AdaptConfig(**{**base.to_dict(), **changes})
+
 
 PRESETS: dict[str, Preset] = {
     "fast": Preset(
-        network=NetworkConfig.unet(16, 3, activation="leaky_relu", output="residual"),
-        train=dataclasses.replace(_UNROLLED, steps=100, symmetries=True, shared_decoder=True, pool=6),
-        adapt=dataclasses.replace(_UNROLLED, steps=20, compile="off"),
-        alone=dataclasses.replace(_UNROLLED, steps=30, compile="off"),
+        name="fast",
+        network=_NETWORK,
+        model=_UNROLLED,
+        train=_train(_SPLITS, steps=100, symmetries=True, shared_decoder=True, mask_bank=6),
+        adapt=_adapt(_SPLITS, steps=20, compile="off"),
+        alone_model=_UNROLLED,
+        alone=dataclasses.replace(_SPLITS, steps=30, compile="off"),
     ),
     "balanced": Preset(
-        network=NetworkConfig.unet(16, 3, activation="leaky_relu", output="residual"),
-        train=dataclasses.replace(_UNROLLED, steps=300, symmetries=True, shared_decoder=True, pool=8),
-        adapt=dataclasses.replace(_UNROLLED, steps=60, pool=16, improve_start=True),
-        alone=dataclasses.replace(_UNROLLED, steps=100, pool=16),
+        name="balanced",
+        network=_NETWORK,
+        model=_UNROLLED,
+        train=_train(_SPLITS, steps=300, symmetries=True, shared_decoder=True, mask_bank=8),
+        adapt=_adapt(_SPLITS, steps=60, mask_bank=16, two_stage=True),
+        alone_model=_UNROLLED,
+        alone=dataclasses.replace(_SPLITS, steps=100, mask_bank=16),
     ),
     "paper": Preset(
+        name="paper",
         network=reference_unet(),
-        train=dataclasses.replace(_PUBLISHED, steps=5000),
-        adapt=dataclasses.replace(_PUBLISHED, steps=10000, learning_rate=4e-4, autoencoding=1e-3),
+        model=_PUBLISHED,
+        train=_train(_ALL_LINES, steps=5000),
+        adapt=_adapt(_ALL_LINES, steps=10000, learning_rate=4e-4, autoencoding=1e-3),
         # aSeqDIP: nothing pre-trained, A^H y, the output fed back, an autoencoding term.
-        alone=dataclasses.replace(
-            _PUBLISHED, steps=10000, next_input="output", inner_steps=2, autoencoding=1.0, loss="square", proximity=0.0
-        ),
+        alone_model=dataclasses.replace(_PUBLISHED, next_input="output", loss="square"),
+        alone=dataclasses.replace(_ALL_LINES, steps=10000, inner_steps=2, autoencoding=1.0, proximity=0.0),
     ),
 }
 
@@ -93,5 +97,5 @@ PRESETS: dict[str, Preset] = {
 def preset(name: str) -> Preset:
     """The preset of that name; InputError names the known ones."""
     if name not in PRESETS:
-        raise InputError(f"--preset: expected one of {', '.join(PRESETS)}, got {name!r}")
+        raise InputError(f"`preset`: expected one of {', '.join(PRESETS)}, got {name!r}{did_you_mean(name, PRESETS)}")
     return PRESETS[name]

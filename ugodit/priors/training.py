@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from ugodit.fit.config import FitConfig
-from ugodit.fit.fit import Step, fit
+from ugodit.fit.fit_config import TrainConfig
+from ugodit.fit.model_config import ModelConfig
 from ugodit.networks.config import NetworkConfig
 from ugodit.networks.group import GroupNet
 from ugodit.networks.unrolled import Unrolled
-from ugodit.operators.sense import SenseOperator
+from ugodit.operators.protocol import Operator
 from ugodit.priors.adaptation import build_model
 
 
-def group_model(operators: Sequence[SenseOperator], network: NetworkConfig, config: FitConfig) -> Unrolled:
+def group_model(
+    operators: Sequence[Operator], network: NetworkConfig, form: ModelConfig, config: TrainConfig
+) -> Unrolled:
     """An untrained model with a decoder for every item of `operators`, or one for all (`config.shared_decoder`).
 
     All decoders start from the same weights: only then is their mean, from which adaptation starts, a decoder too.
+    `fit.fit` trains it; sizes and coils may differ between operators.
     """
     decoders = 1 if config.shared_decoder else sum(operator.shape[0] for operator in operators)
     group = GroupNet(network, 1, seed=config.seed).select([0] * decoders)
-    return build_model(group, config).to(operators[0].device)
-
-
-def train(model: Unrolled, operators: Sequence[SenseOperator], config: FitConfig) -> Iterator[Step]:
-    """Fit the encoder and the decoders to all scans; sizes and coils may differ between operators."""
-    return fit(model, operators, config)
+    return build_model(group, form).to(operators[0].device)

@@ -36,15 +36,15 @@ def draw(anatomy: Anatomy, shape: tuple[int, int], slices: range, seed: int) -> 
     pictures; another seed gives another subject of the same kind. Raises InputError for a shape or slices out of range.
     """
     if anatomy not in ANATOMIES:
-        raise InputError(f"--anatomy: expected one of {', '.join(ANATOMIES)}, got {anatomy!r}")
+        raise InputError(f"`anatomy`: expected one of {', '.join(ANATOMIES)}, got {anatomy!r}")
     if min(shape) < 32 or max(shape) > 2048:
-        raise InputError(f"--size: expected from 32 to 2048 rows and columns, got {shape[0]} x {shape[1]}")
+        raise InputError(f"`shape`: expected from 32 to 2048 rows and columns, got {shape[0]} x {shape[1]}")
     if len(slices) == 0 or not 0 <= slices[0] <= slices[-1] <= 10:
         raise InputError(
-            f"--slices: expected slices from 0 to 10 of a drawn {anatomy}, got {slices.start}:{slices.stop}"
+            f"`slices`: expected slices from 0 to 10 of a drawn {anatomy}, got {slices.start}:{slices.stop}"
         )
     if seed < 0:
-        raise InputError(f"--seed: expected a whole number from 0 up, got {seed}")
+        raise InputError(f"`seed`: expected a whole number from 0 up, got {seed}")
     pixel = field_of_view(anatomy) / max(shape)
     painter = {"knee": knee.draw_knee, "brain": brain.draw_brain}[anatomy]
     images = [painter(Canvas(shape, pixel, SLICE_DISTANCE * index, seed)) for index in slices]
@@ -145,10 +145,10 @@ def _check(magnitude: NDArray[np.floating], coils: int, seed: int, snr_db: float
     if not np.isfinite(magnitude).all() or magnitude.min() < 0 or magnitude.max() == 0:
         raise InputError("magnitude: expected finite numbers, none negative and some positive; mend the dataset")
     if not 1 <= coils <= 128:
-        raise InputError(f"--coils: expected from 1 to 128, got {coils}")
+        raise InputError(f"`coils`: expected from 1 to 128, got {coils}")
     if seed < 0:
-        raise InputError(f"--seed: expected a whole number from 0 up, got {seed}")
+        raise InputError(f"`seed`: expected a whole number from 0 up, got {seed}")
     if not -40 <= snr_db <= 200:
-        raise InputError(f"--snr: expected from -40 to 200 dB, got {snr_db}")
+        raise InputError(f"`snr_db`: expected from -40 to 200 dB, got {snr_db}")
     if not 1 <= oversampling <= 4:
-        raise InputError(f"--oversampling: expected 1 to 4, got {oversampling}")
+        raise InputError(f"`oversampling`: expected 1 to 4, got {oversampling}")

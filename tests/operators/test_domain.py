@@ -1,7 +1,6 @@
 """A turn and its inverse; the phase turn is a complex multiplication."""
 
 import torch
-
 from ugodit.fit.symmetry import random_symmetry, rotate_phase
 
 

@@ -1,9 +1,8 @@
-"""Pictures and tables for people."""
+"""Pictures for people: reconstructions side by side, and their errors."""
 
 import io
 import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -76,41 +75,6 @@ def comparison_picture(
     # No date and no version in the file: the same picture has the same bytes.
     figure.savefig(buffer, format="png", facecolor=_PAPER, metadata={"Software": None})
     write_file(path, buffer.getbuffer())
-
-
-def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose source is aligned too; the first column is text (left), the others numbers (right)."""
-    cells = [[text.replace("|", "\\|") for text in row] for row in (columns, *rows)]
-    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(columns))]
-    lines = [f"| {' | '.join(_align(row, widths))} |" for row in cells]
-    ruler = [("-" * width) if i == 0 else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
-    return "\n".join([lines[0], f"| {' | '.join(ruler)} |", *lines[1:]]) + "\n"
-
-
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """Print a table to standard output: drawn by rich on a terminal, plain aligned lines in a log or a pipe."""
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(title=title, header_style="bold", title_style="bold")
-        for index, name in enumerate(columns):
-            table.add_column(name, justify="left" if index == 0 else "right")
-        for row in rows:
-            table.add_row(*(Text(text) for text in row))
-        Console().print(table)
-        return
-    widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
-    for row in (columns, *rows):
-        print("  ".join(_align(row, widths)).rstrip())
-
-
-def _align(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [
-        text.ljust(width) if i == 0 else text.rjust(width)
-        for i, (text, width) in enumerate(zip(row, widths, strict=True))
-    ]
 
 
 def _show(axis: Axes, image: Picture, white: float) -> None:

@@ -3,9 +3,9 @@
 import pytest
 import torch
 from scans import line_mask
+from ugodit.fit.splitting import acs_core, split_all, split_random
 
 from ugodit.errors import InputError
-from ugodit.fit.splitting import acs_core, split_all, split_random
 
 
 def test_core_is_the_run_of_lines_round_the_centre() -> None:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from scans import small_operator
-
 from ugodit.fit.noise_level import noise_variance
+
 from ugodit.operators import SenseOperator
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ugodit.kernels.dlpack import as_tensor
+from ugodit.data.arrays import as_tensor
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.complex64])

@@ -1,0 +1,122 @@
+"""What the options --maps, --write-maps, --prewhiten and --compress mean for one volume."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import ugodit
+from ugodit.calibration.pipeline import CoilPlan, Noise
+from ugodit.data.volume import Volume, VolumeSlices, location
+from ugodit.errors import InputError, named
+from ugodit.io.maps import HDF5, MapsFile, open_maps, write_maps
+
+
+def coil_plan(slices: VolumeSlices, arguments: argparse.Namespace) -> CoilPlan:
+    """What the options ask of this volume's coils: all that can be told without reading k-space.
+
+    Raises InputError, which names the option, for files that are not there or do not fit the volume.
+    """
+    coils, size = slices.volume.shape[1], arguments.compress
+    if isinstance(size, int) and size > coils:
+        raise InputError(f"--compress: {location(slices.volume)}: expected from 1 to its {coils} coils, got {size}")
+    maps = _maps(slices, arguments)
+    return CoilPlan(_noise(slices.volume, arguments.prewhiten), size, arguments.compress_method, maps)
+
+
+def _noise(volume: Volume, asked: Path | None) -> Literal["outer"] | Noise | None:
+    if asked is None or str(asked) == "outer":
+        return "outer" if asked else None
+    with named("--prewhiten"):
+        noise = Noise.read(asked)
+    found = noise.samples.shape[0]
+    if found != volume.shape[1]:
+        raise InputError(
+            f"--prewhiten: {asked}: expected noise of the {volume.shape[1]} coils of {location(volume)}, got {found} "
+            "coils; give a noise scan of the same coils"
+        )
+    return noise
+
+
+def _maps(slices: VolumeSlices, arguments: argparse.Namespace) -> MapsFile | None:
+    volume = slices.volume
+    path: Path | None = arguments.maps
+    if path is None:
+        return None
+    if path.is_dir():
+        there = [file for file in (path / f"{volume.name}.h5", path / f"{volume.name}.cfl") if file.exists()]
+        if len(there) != 1:
+            found = "both" if there else "neither"
+            raise InputError(
+                f"--maps: {path}: expected {volume.name}.h5 or {volume.name}.cfl in this folder, found {found}; "
+                f"{'remove one of them' if there else 'write one with --write-maps, or name a file'}"
+            )
+        path = there[0]
+    elif len(arguments.scans) > 1:
+        raise InputError(
+            f"--maps: {path}: expected a folder with NAME.h5 or NAME.cfl for each of {len(arguments.scans)} scans, got "
+            "one file; do the scans one by one, or put their maps into a folder"
+        )
+    with named("--maps"):
+        file = open_maps(path, volume.shape, slices.indices)
+    if file.sets > 1:
+        raise InputError(
+            f"--maps: {path}: expected one set of maps a slice, got {file.sets}, which networks cannot take; give the "
+            "first alone (ecalib -m1), or reconstruct with SenseOperator from Python"
+        )
+    return file
+
+
+def maps_target(volume: Volume, arguments: argparse.Namespace, *results: Path) -> Path | None:
+    """Where --write-maps asks for this volume's maps; InputError where that is taken, by a scan or one of `results`."""
+    path: Path | None = arguments.write_maps
+    if path is None:
+        return None
+    if path.suffix in (*HDF5, ".cfl") and not path.is_dir():
+        if len(arguments.scans) > 1:
+            raise InputError(
+                f"--write-maps: {path}: expected a folder for the maps of {len(arguments.scans)} scans, got "
+                "the name of one file"
+            )
+    elif path.suffix and not path.is_dir():
+        raise InputError(
+            f"--write-maps: {path}: expected a name that ends in .h5 or .cfl, or a folder without a suffix, got "
+            f"{path.suffix}; choose another name"
+        )
+    else:
+        path = path / f"{volume.name}.h5"
+    for taken in (*arguments.scans, *results):
+        if path.resolve() == taken.resolve():
+            raise InputError(f"--write-maps: {path}: {taken} is or will be there; choose another folder")
+    return path
+
+
+class MapsToWrite:
+    """The maps that were used for a volume's slices, for --write-maps; nothing where no path was given."""
+
+    def __init__(self, path: Path | None, slices: VolumeSlices) -> None:
+        self.path, self.slices = path, slices
+        self.maps: list[Tensor] = []
+
+    def on_maps(self, maps: Tensor) -> None:
+        """Remember the maps (C, H, W) of the next slice."""
+        if self.path is not None:
+            self.maps.append(maps)
+
+    def write(self) -> None:
+        """Write them, for --maps, other programs, and `read_maps`. InputError where that is not possible."""
+        if self.path is None:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--write-maps: {self.path.parent}: cannot be made a folder: {error.strerror}") from error
+        slices = np.asarray(self.slices.indices)
+        about = {"scan": self.slices.volume.name, "slices": slices, "version": ugodit.__version__}
+        write_maps(self.path, torch.stack(self.maps), about)
+        self.maps.clear()

@@ -1,0 +1,72 @@
+"""Scores of a reconstruction's file against the fully sampled scan that it came from."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ugodit.data.geometry import center_crop
+from ugodit.errors import InputError
+from ugodit.evaluation.metrics import nmse, psnr, ssim
+from ugodit.io.reconstructions import read_attributes, read_reconstruction
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One volume's quality by fastMRI's definitions, with the target volume's maximum."""
+
+    name: str
+    slices: int
+    psnr: float
+    ssim: float
+    nmse: float
+
+
+def score(reconstruction: str | os.PathLike[str], target: str | os.PathLike[str], *, square: bool = False) -> Scores:
+    """Compare `reconstruction` in one file with `reconstruction_rss` in the other.
+
+    A reconstruction of some slices only says which in its attribute `slices`. A larger target is cropped to the
+    reconstruction's size; `square` crops both to columns x columns, as fastMRI's evaluate.py does. Raises InputError
+    for files that cannot be read or do not belong together.
+    """
+    reconstruction, target = Path(reconstruction), Path(target)
+    image = read_reconstruction(reconstruction)
+    truth = read_reconstruction(target, "reconstruction_rss")
+    maximum = float(truth.max())
+    if not maximum > 0:
+        raise InputError(f"{target}: reconstruction_rss: expected a positive maximum, got {maximum}; check the file")
+    truth = truth[_slices(reconstruction, len(image), len(truth))]
+    if any(t < i for t, i in zip(truth.shape, image.shape, strict=True)):
+        expected = f"expected no more than the target's {truth.shape}, got {image.shape}"
+        raise InputError(f"{reconstruction}: reconstruction: {expected}; is {target} its scan?")
+    size = image.shape[-2:]
+    if square:
+        size = (min(size), min(size))
+    if min(size) < 7:
+        raise InputError(f"{reconstruction}: reconstruction: expected at least 7 x 7 pixels for SSIM, got {size}")
+    truth, image = center_crop(truth, size), center_crop(image, size)
+    return Scores(
+        reconstruction.stem,
+        len(image),
+        psnr(truth, image, maximum),
+        ssim(truth, image, maximum),
+        nmse(truth, image),
+    )
+
+
+def _slices(path: Path, found: int, available: int) -> NDArray[np.int64]:
+    """Which of the target's slices were reconstructed."""
+    slices = np.atleast_1d(read_attributes(path).get("slices", np.arange(found)))
+    if slices.dtype.kind not in "iu" or len(slices) != found or slices.min() < 0:
+        raise InputError(f"{path}: attribute slices: expected {found} slice numbers, got {slices.tolist()}")
+    if slices.max() >= available:
+        expected = f"expected slices below the target's {available}, got up to {slices.max()}"
+        raise InputError(f"{path}: reconstruction: {expected}; is it another scan's?")
+    if "slices" not in read_attributes(path) and found != available:
+        raise InputError(
+            f"{path}: reconstruction: expected the target's {available} slices, got {found} and no attribute `slices` "
+            "that says which"
+        )
+    return slices

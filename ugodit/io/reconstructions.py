@@ -1,0 +1,62 @@
+"""Reconstructions in HDF5, as fastMRI's own evaluation reads them: `reconstruction` (slices, rows, columns)."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ugodit.errors import InputError
+from ugodit.io.atomic import write_file
+from ugodit.io.hdf5 import find_dataset, hdf5_bytes, open_hdf5, plain
+
+
+def write_reconstruction(
+    path: str | os.PathLike[str],
+    reconstruction: ArrayLike,
+    *,
+    mask: ArrayLike | None,
+    attributes: Mapping[str, Any],
+    extra: Mapping[str, NDArray[Any]] | None = None,
+) -> None:
+    """Write a reconstruction as fastMRI's evaluation reads it.
+
+    `reconstruction` (slices, rows, columns) is stored as float32, with the mask (W,) or (H, W) or (slices, ...) that
+    was used, settings as attributes, and `extra` datasets by name (sensitivity maps, say). Of a volume of which only
+    some slices were reconstructed, the attribute `slices` lists them: `evaluate` needs it.
+
+    Attributes that are None are left out. The file appears whole or not at all; a full disk, a read-only or missing
+    folder raises InputError.
+    """
+    image = np.asarray(reconstruction, dtype=np.float32)
+    if image.ndim != 3:
+        raise ValueError(f"reconstruction: expected (slices, rows, columns), got {image.shape}")
+    datasets: dict[str, Any] = {"reconstruction": image, **(extra or {})}
+    if mask is not None:
+        datasets["mask"] = np.asarray(mask, dtype=bool)
+    write_file(path, hdf5_bytes(datasets, attributes))
+
+
+def read_reconstruction(path: str | os.PathLike[str], name: str = "reconstruction") -> NDArray[np.float32]:
+    """Read the float32 (slices, rows, columns) dataset `name`, checked to be finite. Raises InputError."""
+    path = Path(path)
+    with open_hdf5(path) as file:
+        dataset = find_dataset(path, file, name)
+        if dataset.ndim != 3 or dataset.dtype.kind not in "fiu" or 0 in dataset.shape:
+            found = f"{dataset.dtype} {dataset.shape}"
+            raise InputError(f"{path}: {name}: expected real numbers (slices, rows, columns), got {found}")
+        try:
+            image = np.asarray(dataset[()], dtype=np.float32)
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{path}: {name}: cannot be read; the file is damaged: copy it again") from error
+    if not np.isfinite(image).all():
+        raise InputError(f"{path}: {name}: expected finite numbers, got NaN or Inf; reconstruct the volume again")
+    return image
+
+
+def read_attributes(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The attributes of an HDF5 file as plain Python values. Raises InputError where the file cannot be opened."""
+    with open_hdf5(Path(path)) as file:
+        return {key: plain(value) for key, value in file.attrs.items()}

@@ -1,0 +1,117 @@
+"""Job: everything that a volume's images depend on, beside its measurements."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ugodit.calibration.pipeline import CoilPlan
+from ugodit.data.sampling import Sampling
+from ugodit.errors import InputError
+from ugodit.fit.fit_config import FitConfig
+from ugodit.fit.model_config import ModelConfig
+from ugodit.priors.acceptance import limits
+from ugodit.priors.adaptation import Decoder, can_be_judged
+from ugodit.priors.presets import Preset
+from ugodit.priors.prior import Prior
+
+
+@dataclass(frozen=True)
+class Job:
+    """The settings of a reconstruction. Their record, in the results' files, is `asdict`."""
+
+    preset: Preset
+    prior: Prior | None = None
+    sampling: Sampling | None = None
+    """How fully sampled scans are undersampled."""
+    coils: CoilPlan = field(default_factory=CoilPlan)
+    decoder: Decoder = "mean"
+    """The prior's decoder that adaptation starts from."""
+    zero_shot: bool = False
+    """The prior is used without adaptation."""
+    uncertainty: bool = False
+    """Also how far images from other choices of the lines differ."""
+    batch: int = 1
+    """Slices that are fitted together."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise InputError(f"`batch`: expected 1 or more, got {self.batch}")
+        if self.zero_shot and self.prior is None:
+            raise InputError("`zero_shot`: needs a prior to use without adaptation; give one with `prior`")
+        if self.prior is not None:
+            self._check_prior(self.prior)
+        if self.uncertainty and not all(form.splitting == "random" and bank > 1 for form, bank in self.forms()):
+            raise InputError(
+                "`uncertainty`: comes from two random splits of the lines or more, which this preset, configuration or "
+                "prior does not have"
+            )
+
+    def _check_prior(self, prior: Prior) -> None:
+        channels = (prior.network.in_channels, prior.network.out_channels)
+        if channels != (2, 2):
+            raise InputError(f"`prior`: expected a network of 2 channels, got {channels}")
+        if isinstance(self.decoder, int) and not 0 <= self.decoder < prior.decoders:
+            raise InputError(f"`decoder`: expected mean, fresh or 0 to {prior.decoders - 1}, got {self.decoder}")
+
+    def forms(self) -> list[tuple[ModelConfig, int]]:
+        """The form and the size of the mask bank of every fit that a slice may come to."""
+        return [(form, config.mask_bank) for form, config in self.fits()]
+
+    def fits(self) -> list[tuple[ModelConfig, FitConfig]]:
+        """The form and configuration of every fit that a slice may come to."""
+        alone: list[tuple[ModelConfig, FitConfig]] = [(self.preset.alone_model, self.preset.alone)]
+        if self.prior is None:
+            return alone
+        adapted: list[tuple[ModelConfig, FitConfig]] = [(self.prior.model, self.preset.adapt)]
+        if self.zero_shot:
+            return [(self.prior.model, dataclasses.replace(self.preset.adapt, held_out=0.0))]
+        if not can_be_judged(self.prior.model, self.decoder):
+            return adapted
+        initialised = [(self.prior.model, self.preset.alone)] if self.preset.adapt.two_stage else []
+        return adapted + alone + initialised
+
+    def record(self) -> dict[str, Any]:
+        """The settings as values that JSON knows."""
+        preset = {name: getattr(self.preset, name).to_dict() for name in ("network", "alone_model", "alone", "adapt")}
+        return {
+            "preset": self.preset.name,
+            **preset,
+            "prior": self.prior.hash if self.prior else None,
+            "model": self.prior.model.to_dict() if self.prior else None,
+            "acceptance": limits() if self.prior else None,
+            "sampling": dataclasses.asdict(self.sampling) if self.sampling else None,
+            "coils": self.coils.recipe(),
+            "decoder": self.decoder,
+            "zero_shot": self.zero_shot,
+            "uncertainty": self.uncertainty,
+            "batch": self.batch,
+            "seed": self.seed,
+        }
+
+
+def with_seed(preset: Preset, seed: int) -> Preset:
+    """The preset with this seed in all its fits."""
+    fits: dict[str, Any] = {
+        name: dataclasses.replace(getattr(preset, name), seed=seed) for name in ("train", "adapt", "alone")
+    }
+    return dataclasses.replace(preset, **fits)
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name; auto is the first GPU where there is one. InputError where there is no such device."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        wanted = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"`device`: expected auto, cpu, cuda or cuda:N, got {name!r}") from None
+    if wanted.type not in ("cpu", "cuda"):
+        raise InputError(f"`device`: expected auto, cpu, cuda or cuda:N, got {name!r}")
+    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"`device`: {name} asked for, but torch sees {torch.cuda.device_count()}; use `device` cpu")
+    return wanted

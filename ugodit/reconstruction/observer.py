@@ -1,0 +1,34 @@
+"""Who is told what a reconstruction or a training is doing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from ugodit.fit.fit import Step
+
+OnStep = Callable[[Step], object]
+"""Called after every step of a fit. Where it returns True, the fit ends there and its image is made."""
+
+_LOG = logging.getLogger("ugodit")
+
+
+class Observer:
+    """Hears of every fit, every step, and of what one may want to know. This one passes steps on, and logs the rest."""
+
+    def __init__(self, on_step: OnStep | None = None) -> None:
+        self.on_step = on_step
+
+    def message(self, text: str) -> None:
+        """A sentence for a person, such as why a prior was rejected."""
+        _LOG.warning(text)
+
+    def follow(self, steps: Iterable[Step], label: str) -> Step:
+        """Run a fit to its end, or until a step is answered by True; the last step."""
+        last: Step | None = None
+        for last in steps:
+            if self.on_step is not None and self.on_step(last) is True:
+                break
+        if last is None:
+            raise ValueError(f"{label}: expected at least one step")
+        return last

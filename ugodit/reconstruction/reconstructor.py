@@ -1,0 +1,195 @@
+"""Reconstructor: volumes to images, from Python and behind the command alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import ugodit
+from ugodit.calibration.pipeline import CoilPlan
+from ugodit.data.sampling import Sampling
+from ugodit.data.scan import Scan
+from ugodit.data.volume import ScanVolume, Volume, VolumeSlices, select
+from ugodit.priors.adaptation import Decoder
+from ugodit.priors.presets import Preset
+from ugodit.priors.presets import preset as preset_of_name
+from ugodit.priors.prior import Prior
+from ugodit.reconstruction.job import Job, find_device, with_seed
+from ugodit.reconstruction.observer import Observer, OnStep
+from ugodit.reconstruction.pipeline import BASELINES, SliceResult, reconstruct_batch
+from ugodit.reconstruction.result import Result
+from ugodit.reconstruction.volumes import PreparedVolume, VolumeReader
+
+Source = Volume | VolumeSlices | Scan | Sequence[Scan]
+"""What a reconstruction takes: a volume, some of its slices, or scans in memory."""
+
+
+class Reconstructor:
+    """Reconstructs undersampled multi-coil volumes, with a group prior or by a fit to each scan alone.
+
+    reconstructor = Reconstructor(prior, preset="balanced")
+    result = reconstructor(volume[17:20], sampling=Sampling(acceleration=4))
+    result.save("recon.h5")
+    """
+
+    def __init__(
+        self,
+        prior: Prior | None = None,
+        *,
+        preset: str | Preset = "balanced",
+        zero_shot: bool = False,
+        uncertainty: bool = False,
+        decoder: Decoder = "mean",
+        coils: CoilPlan | None = None,
+        batch: int | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        maps_cache: Path | None = None,
+    ) -> None:
+        """
+        Args:
+            prior: a trained group prior; None fits a network to each scan alone.
+            preset: fast, balanced or paper, or a Preset of your own, which keeps its seeds.
+            zero_shot: the prior is used without adaptation.
+            uncertainty: also find how far images from other choices of the lines differ.
+            decoder: the prior's decoder that adaptation starts from: mean, fresh or its number.
+            coils: what is done to the coils; by default nothing, and ESPIRiT finds their maps.
+            batch: slices that are fitted together; 1 on a CPU and 8 on a GPU by default.
+            seed: of networks and splits.
+            device: auto, cpu, cuda or cuda:N.
+            maps_cache: a folder that sensitivity maps are kept in.
+
+        Raises:
+            InputError: options that do not go together, in one line.
+        """
+        self.device = find_device(device)
+        self.maps_cache = maps_cache
+        self.job = Job(
+            preset=with_seed(preset_of_name(preset), seed) if isinstance(preset, str) else preset,
+            prior=prior,
+            coils=coils or CoilPlan(),
+            decoder=decoder,
+            zero_shot=zero_shot,
+            uncertainty=uncertainty,
+            batch=(1 if self.device.type == "cpu" else 8) if batch is None else batch,
+            seed=seed,
+        )
+
+    def __call__(self, source: Source, *, sampling: Sampling | None = None, on_step: OnStep | None = None) -> Result:
+        """The images of all slices of `source`.
+
+        Args:
+            source: a volume (`open_volume`), some of its slices (`volume[17:20]`), or scans (`Scan.from_arrays`).
+            sampling: how fully sampled scans are undersampled; scans with a mask are taken as they are.
+            on_step: called with a `Step` after each step of each fit; where it returns True, that fit ends there.
+
+        Raises:
+            InputError: what is wrong with the data, in one line that names slice and dataset; before anything is
+                fitted, unless a fit diverges.
+        """
+        reading = self.read(source, sampling)
+        return reading.reconstruct(Observer(on_step))
+
+    def read(self, source: Source, sampling: Sampling | None = None, coils: CoilPlan | None = None) -> Reading:
+        """Read and check all slices; nothing is calibrated yet. `coils`: in place of the reconstructor's own plan."""
+        slices = as_slices(source)
+        job = dataclasses.replace(
+            self.job,
+            sampling=sampling if slices.volume.mask is None else None,
+            coils=self.job.coils if coils is None else coils,
+        )
+        return Reading(job, VolumeReader(slices, job.sampling, job.coils), self.device, self.maps_cache)
+
+
+class Reading:
+    """A volume that was read: its settings are known, and it can be reconstructed."""
+
+    def __init__(self, job: Job, reader: VolumeReader, device: torch.device, maps_cache: Path | None) -> None:
+        self.job = dataclasses.replace(job, coils=reader.coils)
+        self.reader, self.device, self.maps_cache = reader, device, maps_cache
+
+    @property
+    def slices(self) -> VolumeSlices:
+        """Those that were read."""
+        return self.reader.slices
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that the images depend on, as values that JSON knows."""
+        return {
+            **self.job.record(),
+            "slices": [self.slices.indices.start, self.slices.indices.stop],
+            "measurements": [self.reader.digests[index] for index in self.slices.indices],
+            "version": ugodit.__version__,
+        }
+
+    def reconstruct(
+        self,
+        observer: Observer,
+        on_maps: Callable[[Tensor], None] | None = None,
+        when_prepared: Callable[[], None] | None = None,
+    ) -> Result:
+        """Calibrate all slices, then fit them batch by batch. `on_maps` is given the maps of each slice in turn, and
+        `when_prepared` is called after the last of them."""
+        # fastMRI's definition: the maximum of the whole volume, also where only some slices were asked for.
+        maximum = self.slices.volume.target_maximum() if self.reader.any_target else None
+        volume = PreparedVolume(
+            self.reader, self.job.fits(), device=self.device, cache=self.maps_cache, on_maps=on_maps
+        )
+        if when_prepared is not None:
+            when_prepared()
+        results: list[SliceResult] = []
+        baselines: dict[str, dict[int, np.ndarray]] = {name: {} for name in BASELINES}
+        for first in range(0, len(self.slices), self.job.batch):
+            chunk = self.slices.indices[first : first + self.job.batch]
+            slices = [volume.take(index) for index in chunk]
+            results += reconstruct_batch(slices, self.job, self._label(chunk), observer)
+            for place, prepared in enumerate(slices, first):
+                if prepared.target is not None or place == len(self.slices) // 2:
+                    for name, compute in BASELINES.items():
+                        baselines[name][place] = compute(prepared)
+        return self._together(results, baselines, maximum)
+
+    def _label(self, chunk: range) -> str:
+        return f"{self.slices.volume.name} slice {chunk[0]}" + (f" to {chunk[-1]}" if len(chunk) > 1 else "")
+
+    def _together(
+        self,
+        results: Sequence[SliceResult],
+        baselines: dict[str, dict[int, np.ndarray]],
+        maximum: float | None,
+    ) -> Result:
+        spreads = [one.uncertainty for one in results if one.uncertainty is not None]
+        modes = [one.prior_mode for one in results if one.prior_mode is not None]
+        return Result(
+            name=self.slices.volume.name,
+            slices=self.slices.indices,
+            images=np.stack([one.image for one in results]),
+            uncertainty=np.stack(spreads) if spreads else None,
+            prior_mode=modes or None,
+            stopped=[one.stopped for one in results],
+            seconds=[one.seconds for one in results],
+            masks=np.stack([one.mask for one in results]),
+            targets=None if maximum is None else np.stack([one.target for one in results if one.target is not None]),
+            maximum=maximum,
+            baselines=baselines,
+            coils=[one.coils for one in results],
+            settings=self.settings,
+        )
+
+
+def as_slices(source: Source) -> VolumeSlices:
+    """Whatever can be reconstructed, as slices of a volume."""
+    if isinstance(source, VolumeSlices):
+        return source
+    if isinstance(source, Scan):
+        return select(ScanVolume([source]), slice(None))
+    if isinstance(source, Sequence):
+        return select(ScanVolume(source), slice(None))
+    return select(source, slice(None))
