@@ -24,10 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words and words[0] in COMMANDS:
         try:
             command = importlib.import_module(f"ugodit.commands.{words[0]}")
+            return int(command.main(words[1:]))
         except NotBuiltError as error:
             print(f"ugodit: error: {error}", file=sys.stderr)
             return 2
-        return int(command.main(words[1:]))
     if words and words[0] == "--version":
         print(f"ugodit {ugodit.__version__}")
         return 0

@@ -55,7 +55,7 @@ def test_a_clone_uses_the_installed_module(clone: Path, site: Path) -> None:
 def test_a_module_of_other_sources_is_not_used_and_commands_say_what_to_do(clone: Path, site: Path) -> None:
     with (clone / "csrc" / "cpu" / "pack.h").open("a") as file:
         file.write("// changed\n")
-    for words in (["ugodit.reconstruct", "--help"], ["ugodit", "demo"]):
+    for words in (["ugodit.demo", "--out", "demo"], ["ugodit", "demo", "--out", "demo"]):
         done = _python(clone, site, "-m", *words)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("ugodit: error: no compiled module _cpu beside")
