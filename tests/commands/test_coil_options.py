@@ -329,7 +329,7 @@ def test_maps_are_treated_as_the_measurements_are(method: str) -> None:
 
 def test_nothing_asked_changes_nothing() -> None:
     _, maps, _ = small_scan()
-    assert CoilPlan().recipe() == {}
+    assert CoilPlan().record() == {}
     assert Coils().maps_of_operator(maps) == (maps, None)
     assert unwhitened(maps, None) is maps
     assert Coils().attributes() == {}
@@ -521,5 +521,5 @@ def test_plans_with_a_noise_scan_are_told_apart(tmp_path: Path) -> None:
     for seed in (1, 2):
         with h5py.File(tmp_path / "noise.h5", "w") as file:
             file["noise"] = random_complex((3, 100), seed)
-        recipes.append(CoilPlan(coil_chain.Noise.read(tmp_path / "noise.h5")).recipe())
+        recipes.append(CoilPlan(coil_chain.Noise.read(tmp_path / "noise.h5")).record())
     assert recipes[0] != recipes[1]
