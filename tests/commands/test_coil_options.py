@@ -19,10 +19,12 @@ from ugodit.calibration import compress_coils, prewhiten
 from ugodit.calibration import pipeline as coil_chain
 from ugodit.calibration.pipeline import CoilPlan, Coils, unwhitened
 from ugodit.commands import reconstruct, train
+from ugodit.io.fastmri import FastMRIVolume
 from ugodit.io.maps import read_maps, write_maps
 from ugodit.priors.prior import Prior
+from ugodit.reconstruction import reconstructor, volumes
 
-QUICKER = QUICK.replace("steps = 3", 'steps = 1\npool = 2\nstart = "conjugate_gradient"')
+QUICKER = QUICK.replace("steps = 3", "steps = 1\nmask_bank = 2") + '[model]\ninitial_estimate = "conjugate_gradient"\n'
 Capture = pytest.CaptureFixture[str]
 SIZE = 40
 
@@ -211,7 +213,7 @@ def _empty_slice() -> np.ndarray:
         (random_complex((4, SIZE, SIZE)), rf"maps: expected \(2, 4, {SIZE}, {SIZE}\) .* got \(4, {SIZE}, {SIZE}\)"),
         (random_complex((2, 2, 4, SIZE, SIZE)), "expected one set of maps a slice, got 2"),
         (_nan(), "maps, slice 1: expected finite numbers"),
-        (_empty_slice(), "maps: all 0 for this slice; leave this slice out with --slices"),
+        (_empty_slice(), r"maps: all 0 for this slice; leave this slice out \(--slices\)"),
     ],
 )
 def test_maps_that_do_not_fit_are_refused_before_any_fit(
@@ -220,7 +222,7 @@ def test_maps_that_do_not_fit_are_refused_before_any_fit(
     scan = write_scan(tmp_path / "a.h5")
     with h5py.File(tmp_path / "maps.h5", "w") as file:
         file["maps"] = maps
-    monkeypatch.setattr(reconstruct, "_reconstruct_together", lambda *_: pytest.fail("fitted"))
+    monkeypatch.setattr(reconstructor, "reconstruct_batch", lambda *_: pytest.fail("fitted"))
     words = (scan, "--out", tmp_path / "out", "--config", quick_config(tmp_path), "--maps", tmp_path / "maps.h5")
     assert re.search(message, refused(capsys, *words))
 
@@ -327,7 +329,7 @@ def test_maps_are_treated_as_the_measurements_are(method: str) -> None:
 
 def test_nothing_asked_changes_nothing() -> None:
     _, maps, _ = small_scan()
-    assert CoilPlan().recipe() == {}
+    assert CoilPlan().record() == {}
     assert Coils().maps_of_operator(maps) == (maps, None)
     assert unwhitened(maps, None) is maps
     assert Coils().attributes() == {}
@@ -422,7 +424,7 @@ def test_a_bad_slice_is_found_before_any_fit(
         kspace = file["kspace"][()]
         spoil(kspace)
         file["kspace"][...] = kspace
-    monkeypatch.setattr(reconstruct, "_reconstruct_together", lambda *_: pytest.fail("fitted"))
+    monkeypatch.setattr(reconstructor, "reconstruct_batch", lambda *_: pytest.fail("fitted"))
     complaint = refused(capsys, scan, "--out", tmp_path / "out", "--config", quick_config(tmp_path))
     assert f"{scan}: {message}" in complaint
     assert train.main([str(scan), "--out", str(tmp_path / "p"), "--config", str(quick_config(tmp_path))]) == 2
@@ -433,7 +435,7 @@ def test_too_few_lines_to_split_are_found_before_any_fit(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = write_scan(tmp_path / "a.h5", mask=line_mask(SIZE, SIZE, 12).numpy())
-    monkeypatch.setattr(reconstruct, "_reconstruct_together", lambda *_: pytest.fail("fitted"))
+    monkeypatch.setattr(reconstructor, "reconstruct_batch", lambda *_: pytest.fail("fitted"))
     complaint = refused(capsys, scan, "--out", tmp_path / "out", "--config", quick_config(tmp_path))
     assert f"{scan}: slice 0: mask: splitting needs at least 2 measured lines" in complaint
 
@@ -444,23 +446,31 @@ def test_a_bad_target_of_another_slice_is_found_before_any_fit(
     scan = write_scan(tmp_path / "a.h5")
     with h5py.File(scan, "r+") as file:
         file["reconstruction_rss"][1, 0, 0] = np.nan
-    monkeypatch.setattr(reconstruct, "_reconstruct_together", lambda *_: pytest.fail("fitted"))
+    monkeypatch.setattr(reconstructor, "reconstruct_batch", lambda *_: pytest.fail("fitted"))
     words = (scan, "--out", tmp_path / "out", "--config", quick_config(tmp_path), "--slices", "0:1")
     assert "reconstruction_rss, slice 1: expected finite" in refused(capsys, *words)
 
 
-def test_k_space_is_read_once_where_one_batch_holds_it(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_k_space_is_read_once(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     scan, reads = write_scan(tmp_path / "a.h5", 3), []
-    original = reconstruct.Volume.scan
-    monkeypatch.setattr(reconstruct.Volume, "scan", lambda self, index: reads.append(index) or original(self, index))
+    original = FastMRIVolume.scan
+    monkeypatch.setattr(FastMRIVolume, "scan", lambda self, index: reads.append(index) or original(self, index))
     words = (scan, "--out", tmp_path / "out", "--config", quick_config(tmp_path))
     assert run(capsys, *words, "--batch", 3)[0] == 0
     assert reads == [0, 1, 2]
     reads.clear()
-    assert run(capsys, *words, "--batch", 1, "--overwrite")[0] == 0
-    assert reads == [0, 1, 2, 1, 2]
+    assert run(capsys, *words, "--batch", 1, "--overwrite", "--compress", "0.9")[0] == 0
+    assert reads == [0, 1, 2]
+    # What does not fit into memory is read again, and gives the same image.
+    with h5py.File(tmp_path / "out" / "a.h5") as file:
+        images = file["reconstruction"][()]
+    reads.clear()
+    for limit in (volumes.VolumeReader, volumes.PreparedVolume):
+        monkeypatch.setattr(limit, "KEPT_BYTES", 0)
+    assert run(capsys, *words, "--batch", 1, "--overwrite", "--compress", "0.9")[0] == 0
+    assert reads == [0, 1, 2, 0, 1, 2, 1, 2]
+    with h5py.File(tmp_path / "out" / "a.h5") as file:
+        np.testing.assert_array_equal(file["reconstruction"][()], images)
 
 
 @pytest.mark.parametrize("dead", [None, 2])
@@ -511,5 +521,5 @@ def test_plans_with_a_noise_scan_are_told_apart(tmp_path: Path) -> None:
     for seed in (1, 2):
         with h5py.File(tmp_path / "noise.h5", "w") as file:
             file["noise"] = random_complex((3, 100), seed)
-        recipes.append(CoilPlan(coil_chain.Noise.read(tmp_path / "noise.h5")).recipe())
+        recipes.append(CoilPlan(coil_chain.Noise.read(tmp_path / "noise.h5")).record())
     assert recipes[0] != recipes[1]

@@ -10,12 +10,16 @@ from ugodit.evaluation import metrics
 from ugodit.io.reconstructions import read_attributes, read_reconstruction
 from ugodit.io.volumes import open_volume
 
-CONFIG = """
+CONFIG = (
+    """
 center-fraction = 0.2
 [network]
 channels = [4, 8]
-""" + "".join(f"[{part}]\nsteps = 2\nstart_iterations = 2\npool = 2\n" for part in ("train", "adapt", "alone"))
-METHODS = ["zero filling", "CG-SENSE", "L1-wavelet, best weight", "ugodit, unadapted", "ugodit, adapted"]
+"""
+    + "[model]\ninitial_iterations = 2\n"
+    + "".join(f"[{part}]\nsteps = 2\nmask_bank = 2\n" for part in ("train", "adapt", "alone"))
+)
+METHODS = ["zero filling", "CG-SENSE", "L1-wavelet, best weight", "ugodit, zero-shot", "ugodit, adapted"]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +44,7 @@ def test_the_table_has_a_row_a_method(folder: Path) -> None:
     assert all(float(cell) > 0 for row in rows for cell in row[1:])
 
 
-@pytest.mark.parametrize("name", ["unadapted", "adapted"])
+@pytest.mark.parametrize("name", ["zero-shot", "adapted"])
 def test_its_numbers_are_those_of_the_files(folder: Path, name: str) -> None:
     row = next(row for row in _table(folder) if row[0] == f"ugodit, {name}")
     path = folder / name / "knee100.h5"
@@ -68,11 +72,12 @@ def test_the_picture_has_all_methods_and_the_target_side_by_side(folder: Path) -
 
 
 def test_bad_options_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert demo.main(["--out", str(tmp_path / "demo"), "--subjects", "0"]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    for words in (["--subjects", "0"], ["--preset", "huge"]):
+        assert demo.main(["--out", str(tmp_path / "demo"), *words]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("words", [["--preset", "huge", "--size", "48x96"], ["--size", "large"]])
+@pytest.mark.parametrize("words", [["--config", "nowhere.toml", "--size", "48x96"], ["--size", "large"]])
 def test_a_command_that_fails_ends_the_demo_with_its_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:

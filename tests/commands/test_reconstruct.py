@@ -13,10 +13,11 @@ from command_files import QUICK, quick_config, write_scan
 from helpers import random_complex
 from scans import line_mask
 
-import ugodit.priors.adaptation
+import ugodit.priors.acceptance
 from ugodit.commands import reconstruct, train
-from ugodit.priors.adaptation import Unseen
+from ugodit.priors.acceptance import HeldOutErrors
 from ugodit.priors.prior import Prior
+from ugodit.reconstruction import pipeline
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
@@ -40,8 +41,8 @@ def test_without_a_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert file.attrs["seed"] == 3
         assert file.attrs["version"]
         settings = json.loads(file.attrs["settings"])
-        assert settings["fit"]["steps"] == 3
-        assert settings["mask"]["kind"] == "equispaced"
+        assert settings["alone"]["steps"] == 3
+        assert settings["sampling"]["kind"] == "equispaced"
     assert (out / "a.png").read_bytes().startswith(b"\x89PNG")
     assert not [path for path in out.rglob("*") if "tmp" in path.name]
 
@@ -65,21 +66,31 @@ def test_reconstruction_is_in_the_units_of_the_scan(tmp_path: Path, capsys: pyte
 
 def test_with_a_prior(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     # Three steps of training fit no scan: kept all the same, so that it is the adaptation that runs.
-    monkeypatch.setattr(ugodit.priors.adaptation, "FITS", math.inf)
+    monkeypatch.setattr(ugodit.priors.acceptance, "FITS", math.inf)
     scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("abc")]
     config = quick_config(tmp_path, QUICK.replace("[train]", "[train]\nshared_decoder = false"))
     prior = tmp_path / "p.safetensors"
     assert train.main([*map(str, scans[:2]), "--out", str(prior), "--config", str(config)]) == 0
-    status, _, log = run(capsys, scans[2], "--prior", prior, "--out", tmp_path, "--config", config, "--start", "2")
-    assert (status, "--start: expected mean, fresh or 0 to 1, got 2" in log) == (2, True)
-    for extra in ([], ["--unadapted"], ["--start", "1"], ["--start", "fresh"], ["--preset", "paper"]):
+    status, _, log = run(capsys, scans[2], "--prior", prior, "--out", tmp_path, "--config", config, "--decoder", "2")
+    assert (status, "--decoder: expected mean, fresh or 0 to 1, got 2" in log) == (2, True)
+    for extra in (
+        [],
+        ["--zero-shot"],
+        ["--unadapted"],
+        ["--decoder", "1"],
+        ["--start", "fresh"],
+        ["--preset", "paper"],
+    ):
         out = tmp_path / ("out" + "".join(extra))
         status, _, log = run(capsys, scans[2], "--prior", prior, "--out", out, "--config", config, *extra)
         assert status == 0, log
         with h5py.File(out / "c.h5") as file:
             assert len(file.attrs["prior_hash"]) == 64
-            assert file.attrs["prior_use"].tolist() == ["as it is" if "--unadapted" in extra else "adapted"]
-            assert ("not adapted" in file.attrs["stopped"]) == ("--unadapted" in extra)
+            zero_shot = extra in (["--zero-shot"], ["--unadapted"])
+            assert file.attrs["prior_mode"].tolist() == ["zero-shot" if zero_shot else "adapt"]
+            assert ("not adapted" in file.attrs["stopped"]) == zero_shot
+        # What options were called in 0.1.0 is taken with a note.
+        assert ("is called" in log) == (extra[:1] in (["--unadapted"], ["--start"]))
 
 
 def spoiled_prior(folder: Path, config: Path, scan: Path) -> Path:
@@ -93,17 +104,17 @@ def spoiled_prior(folder: Path, config: Path, scan: Path) -> Path:
     return path
 
 
-def test_a_prior_that_does_not_fit_is_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_prior_that_does_not_fit_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("ab")]
     config = quick_config(tmp_path)
     path = spoiled_prior(tmp_path, config, scans[0])
     status, _, log = run(capsys, scans[1], "--prior", path, "--out", tmp_path / "out", "--config", config)
     assert status == 0, log
-    assert "dropped: fitting the scan alone" in log
+    assert "rejected: fitting the scan alone" in log
     with h5py.File(tmp_path / "out" / "b.h5") as file:
         dropped = file["reconstruction"][()]
-        assert "the prior was dropped; all 3 steps done" in file.attrs["stopped"]
-        assert file.attrs["prior_use"].tolist() == ["dropped"]
+        assert "the prior was rejected; all 3 steps done" in file.attrs["stopped"]
+        assert file.attrs["prior_mode"].tolist() == ["reject"]
     status, _, log = run(capsys, scans[1], "--out", tmp_path / "alone", "--config", config)
     with h5py.File(tmp_path / "alone" / "b.h5") as file:
         np.testing.assert_array_equal(file["reconstruction"][()], dropped)
@@ -112,39 +123,41 @@ def test_a_prior_that_does_not_fit_is_dropped(tmp_path: Path, capsys: pytest.Cap
     status, _, log = run(capsys, scans[1], "--prior", path, "--out", tmp_path / "out", "--config", longer)
     assert "already done" not in log
     status, _, log = run(
-        capsys, scans[1], "--prior", path, "--unadapted", "--out", tmp_path / "raw", "--config", config
+        capsys, scans[1], "--prior", path, "--zero-shot", "--out", tmp_path / "raw", "--config", config
     )
     assert status == 0
-    assert "used as it is nevertheless" in log
+    assert "used without adaptation nevertheless" in log
     status, _, log = run(
-        capsys, scans[1], "--prior", path, "--start", "fresh", "--out", tmp_path / "f", "--config", config
+        capsys, scans[1], "--prior", path, "--decoder", "fresh", "--out", tmp_path / "f", "--config", config
     )
-    assert "dropped" not in log
+    assert "rejected" not in log
 
 
 def test_a_prior_serves_every_slice_in_its_own_way(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = write_scan(tmp_path / "a.h5", 3)
-    config = quick_config(tmp_path, QUICK.replace("[adapt]", "[adapt]\nimprove_start = true"))
+    config = quick_config(tmp_path, QUICK.replace("[adapt]", "[adapt]\ntwo_stage = true"))
     path = tmp_path / "p.safetensors"
     assert train.main([str(scan), "--out", str(path), "--config", str(config)]) == 0
     shares = {"fits": (0.9, 0.1), "helps": (0.9, 0.8), "neither": (0.9, 1.8)}
 
-    def found(*names: str) -> Callable[..., Unseen]:
+    def found(*names: str) -> Callable[..., HeldOutErrors]:
         first, prior = torch.tensor([shares[name] for name in names]).T
-        return lambda *_: Unseen(first, prior)
+        return lambda *_: HeldOutErrors(first, prior)
 
-    monkeypatch.setattr(reconstruct, "unseen", found("fits", "neither", "helps"))
+    monkeypatch.setattr(pipeline, "held_out_errors", found("fits", "neither", "helps"))
     words = (scan, "--prior", path, "--out", tmp_path / "together", "--config", config, "--batch", 3)
     status, _, log = run(capsys, *words)
     assert (status, log.count("does not fit 1 of 3")) == (0, 2), log
-    assert "leaves 89 % of what the first image leaves (70 % is too much); it makes the first images only" in log
+    assert (
+        "leaves 89 % of what the initial estimate leaves (70 % is too much); it makes the initial estimates only" in log
+    )
     with h5py.File(tmp_path / "together" / "a.h5") as file:
-        assert file.attrs["prior_use"].tolist() == ["adapted", "dropped", "first images"]
+        assert file.attrs["prior_mode"].tolist() == ["adapt", "reject", "initialise"]
         together = file["reconstruction"][()]
     for index, name in ((1, "neither"), (2, "helps")):
-        monkeypatch.setattr(reconstruct, "unseen", found(name))
+        monkeypatch.setattr(pipeline, "held_out_errors", found(name))
         chosen = f"{index}:{index + 1}"
         run(capsys, scan, "--prior", path, "--out", tmp_path / name, "--config", config, "--slices", chosen)
         with h5py.File(tmp_path / name / "a.h5") as file:
@@ -155,7 +168,7 @@ def test_uncertainty_needs_splits_in_every_recipe(tmp_path: Path, capsys: pytest
     scan = write_scan(tmp_path / "a.h5", 1)
     config, path = quick_config(tmp_path), tmp_path / "p.safetensors"
     assert train.main([str(scan), "--out", str(path), "--config", str(config)]) == 0
-    one = quick_config(tmp_path, QUICK + "pool = 1\n")
+    one = quick_config(tmp_path, QUICK + "mask_bank = 1\n")
     for words in (["--preset", "paper"], ["--config", one], ["--prior", path, "--preset", "paper"]):
         out = tmp_path / "out"
         status, _, log = run(capsys, scan, "--out", out, "--uncertainty", *words)
@@ -167,11 +180,11 @@ def test_uncertainty_needs_splits_in_every_recipe(tmp_path: Path, capsys: pytest
 def test_uncertainty_is_a_second_dataset(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ugodit.priors.adaptation, "FITS", math.inf)
+    monkeypatch.setattr(ugodit.priors.acceptance, "FITS", math.inf)
     scans = [write_scan(tmp_path / f"{name}.h5", 1, seed=seed) for seed, name in enumerate("ab")]
     config, prior = quick_config(tmp_path), tmp_path / "p.safetensors"
     assert train.main([str(scans[0]), "--out", str(prior), "--config", str(config)]) == 0
-    for extra in ([], ["--prior", prior], ["--prior", prior, "--unadapted"]):
+    for extra in ([], ["--prior", prior], ["--prior", prior, "--zero-shot"]):
         out = tmp_path / f"out{len(extra)}"
         words = (scans[1], "--out", out, "--config", config, "--uncertainty", *extra)
         status, _, log = run(capsys, *words)
@@ -264,6 +277,10 @@ def test_slices_and_batches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         ({}, ["--device", "tpu"], "--device: expected auto"),
         ({}, ["--threads", "0"], "--threads: expected 1 to 1024"),
         ({}, ["--seed", "-1"], "--seed: expected 0 to 2^32 - 1"),
+        ({}, ["--accelration", "4"], "--accelration: unknown option, did you mean --acceleration?"),
+        ({}, ["--preset", "balancd"], "did you mean balanced?"),
+        ({}, ["--zero-shot"], "--zero-shot: needs a prior"),
+        ({}, ["--decoder", "1"], "--decoder: needs a prior"),
         ({}, ["--prior", "nowhere.safetensors"], "nowhere.safetensors"),
         ({}, ["--config", "nowhere.toml"], "nowhere.toml"),
         ({}, ["--batch", "0"], "--batch: expected 1 or more"),
@@ -329,8 +346,8 @@ def test_the_line_beats_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[s
     config.write_text("acceleration = 3\nmask = 'random'\n" + config.read_text())
     assert run(capsys, scan, "--out", tmp_path / "out", "--config", config, "--mask", "magic")[0] == 0
     with h5py.File(tmp_path / "out" / "a.h5") as file:
-        settings = json.loads(file.attrs["settings"])["mask"]
-    assert settings == {"kind": "magic", "acceleration": 3.0, "center_fraction": 0.2}
+        settings = json.loads(file.attrs["settings"])["sampling"]
+    assert settings == {"kind": "magic", "acceleration": 3.0, "center_fraction": 0.2, "seed": 0}
 
 
 def test_scans_of_the_same_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -348,21 +365,3 @@ def test_the_scan_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert status == 2
     assert "is the scan itself" in log
     assert scan.read_bytes() == before
-
-
-def test_what_can_not_happen_needs_no_options_that_go_together(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """[alone] has to go with the prior's options only where the prior may make first images for it."""
-    scan, path = write_scan(tmp_path / "a.h5", 1), tmp_path / "p.safetensors"
-    assert train.main([str(scan), "--out", str(path), "--config", str(quick_config(tmp_path))]) == 0
-    alone = QUICK + "proposal_variance = 0.0\nlearn_mu = true\n"
-    status, _, log = run(
-        capsys, scan, "--prior", path, "--out", tmp_path / "one", "--config", quick_config(tmp_path, alone)
-    )
-    assert status == 0, log
-    both = quick_config(tmp_path, alone.replace("[adapt]", "[adapt]\nimprove_start = true"))
-    status, _, log = run(capsys, scan, "--prior", path, "--out", tmp_path / "two", "--config", both)
-    assert status == 2
-    assert "its options do not go with [alone]: proposal_variance" in log
-    assert not (tmp_path / "two").exists()

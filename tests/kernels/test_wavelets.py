@@ -27,6 +27,21 @@ def test_same_bits_for_any_number_of_threads(variant: str, threads: None) -> Non
     assert all(torch.equal(result, results[0]) for result in results)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_all_channels_of_a_pixel_are_shrunk_together(channels: int) -> None:
+    image, weight = torch.randn(2, channels, 40, 24), torch.tensor([0.3, 0.1])
+    # One channel beside nothing but zeros is a complex image without an imaginary part.
+    alone = shrink_wavelets(torch.cat([image[:, :1], torch.zeros_like(image[:, :1])], 1), weight, (1, 2))[:, :1]
+    found = shrink_wavelets(image, weight, (1, 2))
+    if channels == 1:
+        torch.testing.assert_close(found, alone)
+    else:
+        # Of grey images all channels are equal, and the magnitude is sqrt(3) times that of one.
+        grey = shrink_wavelets(image[:, :1].expand(-1, 3, -1, -1), weight * 3**0.5, (1, 2))
+        torch.testing.assert_close(grey, alone.expand(-1, 3, -1, -1))
+        assert not torch.allclose(found[:, :1], alone)
+
+
 def test_other_strides() -> None:
     image, weight = torch.randn(1, 40, 30, 2).permute(0, 3, 1, 2), torch.tensor([0.3])
     assert torch.equal(shrink_wavelets(image, weight, (1, 2)), shrink_wavelets(image.contiguous(), weight, (1, 2)))
@@ -35,7 +50,7 @@ def test_other_strides() -> None:
 @pytest.mark.parametrize(
     ("image", "weight", "shift", "name"),
     [
-        (torch.zeros(1, 3, 8, 8), torch.zeros(1), (0, 0), "image"),
+        (torch.zeros(3, 8, 8), torch.zeros(1), (0, 0), "image"),
         (torch.zeros(1, 2, 8, 8, dtype=torch.complex64), torch.zeros(1), (0, 0), "image"),
         (torch.zeros(2, 2, 8, 8), torch.zeros(1), (0, 0), "weight"),
         (torch.zeros(1, 2, 8, 8), torch.zeros(1).double(), (0, 0), "weight"),

@@ -24,8 +24,8 @@ def cached_maps(scan: Scan, cache: Path | None, content: str) -> Tensor:
     """
     if cache is None:
         return reconstruction_maps(scan)
-    recipe = hashlib.sha256(f"{CACHE_FORMAT} {content}".encode())
-    path = cache / f"{scan.name}_slice{scan.slice_index:03d}_{recipe.hexdigest()[:16]}.h5"
+    key = hashlib.sha256(f"{CACHE_FORMAT} {content}".encode())
+    path = cache / f"{scan.name}_slice{scan.slice_index:03d}_{key.hexdigest()[:16]}.h5"
     if path.exists():
         try:
             return read_maps(path, (1, *scan.kspace.shape))[0]

@@ -89,18 +89,18 @@ class CoilPlan:
     maps: MapsFile | None = None
     """In place of ESPIRiT's, and of those that came with a scan."""
 
-    def recipe(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """What the images depend on, as values that JSON knows; empty by default."""
-        recipe: dict[str, Any] = {}
+        record: dict[str, Any] = {}
         if isinstance(self.prewhiten, Noise):
-            recipe["prewhiten"] = {"noise": self.prewhiten.path.name, "sha256": _digest(self.prewhiten.samples)}
+            record["prewhiten"] = {"noise": self.prewhiten.path.name, "sha256": _digest(self.prewhiten.samples)}
         elif self.prewhiten:
-            recipe["prewhiten"] = self.prewhiten
+            record["prewhiten"] = self.prewhiten
         if self.compress is not None:
-            recipe["compress"] = {"virtual_coils": self.compress, "method": self.method}
+            record["compress"] = {"virtual_coils": self.compress, "method": self.method}
         if self.maps:
-            recipe["maps"] = {"file": self.maps.path.name, "sha256": self.maps.digest()}
-        return recipe
+            record["maps"] = {"file": self.maps.path.name, "sha256": self.maps.digest()}
+        return record
 
     def whitened(self, scan: Scan) -> tuple[Scan, Whitening | None]:
         """An undersampled scan whitened as asked. InputError, which names the option, where it cannot be."""
@@ -159,7 +159,7 @@ def calibrate(
     white, whitening = plan.whitened(scan)
     given = plan.maps.read(scan.slice_index) if plan.maps else scan.maps
     if given is None:
-        maps = unwhitened(cached_maps(white, cache, f"{digest} {plan.recipe().get('prewhiten')}"), whitening)
+        maps = unwhitened(cached_maps(white, cache, f"{digest} {plan.record().get('prewhiten')}"), whitening)
     else:
         maps = _of_unit_norm(given)
     if on_maps:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ugodit.errors import InputError, named
+from ugodit.errors import InputError
 from ugodit.fit.config_fields import checked_fields
 from ugodit.fit.fit_config import AdaptConfig, FitConfig, TrainConfig
 from ugodit.fit.model_config import ModelConfig
@@ -25,6 +26,15 @@ from ugodit.priors.presets import Preset, preset
 FITS: dict[str, type[FitConfig]] = {"train": TrainConfig, "adapt": AdaptConfig, "alone": FitConfig}
 TABLES = ("network", "model", *FITS)
 Tables = dict[str, dict[str, Any]]
+
+
+@contextmanager
+def in_table(table: str) -> Iterator[None]:
+    """Put the table in front of what an InputError says of its fields."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"--config: [{table}] {error}") from error
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -79,13 +89,13 @@ def _move_model_fields(path: Path, tables: Tables) -> None:
 def configured_preset(name: str, tables: Tables, seed: int, precision: str | None) -> Preset:
     """The preset with the changes of the tables, and of --seed and --precision."""
     base = preset(name)
-    with named("--config: [network]"):
+    with in_table("network"):
         network = _network(base.network, tables.get("network", {}))
-    with named("--config: [model]"):
+    with in_table("model"):
         forms = _forms(base, tables.get("model", {}))
     fits: dict[str, FitConfig] = {}
     for table, kind in FITS.items():
-        with named(f"--config: [{table}]"):
+        with in_table(table):
             changes = _checked(kind, table, tables.get(table, {}))
             chosen = list(changes)
             changes.setdefault("seed", seed)
@@ -107,9 +117,12 @@ def refuse_without_effect(config: FitConfig, fields: list[str], form: ModelConfi
 
 def _network(base: NetworkConfig, changes: Mapping[str, Any]) -> NetworkConfig:
     try:
-        return NetworkConfig.from_dict({**base.to_dict(), **changes})
+        network = NetworkConfig.from_dict({**base.to_dict(), **changes})
     except (ValueError, TypeError) as error:
         raise InputError(str(error)) from error
+    if (network.in_channels, network.out_channels) != (2, 2):
+        raise InputError("in_channels, out_channels: expected 2 and 2 (real and imaginary part)")
+    return network
 
 
 def _forms(base: Preset, changes: Mapping[str, Any]) -> dict[str, ModelConfig]:

@@ -141,7 +141,7 @@ def _baselines(scan: Scan, target: np.ndarray) -> tuple[dict[str, np.ndarray], d
     def wavelet_score(weight: float) -> float:
         return metrics.psnr(target, wavelet(weight))
 
-    # Chosen on the truth, and only the chosen weight's seconds count: two advantages that no user has.
+    # Oracle-tuned, and only the chosen weight's seconds count: two advantages that no user has.
     weight = max(L1_WEIGHTS, key=wavelet_score)
     for name, compute in BASELINES.items():
         timed(name, partial(compute, prepared))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ugodit.commands.coil_options import add_coil_options
-from ugodit.commands.config_file import refuse_without_effect
+from ugodit.commands.config_file import in_table, refuse_without_effect
 from ugodit.commands.options import (
     Parsed,
     add_running_options,
@@ -20,7 +20,7 @@ from ugodit.commands.options import (
     set_threads,
 )
 from ugodit.commands.parser import Parser, run
-from ugodit.errors import InputError, named
+from ugodit.errors import InputError
 
 if TYPE_CHECKING:
     from ugodit.data.volume import VolumeSlices
@@ -119,7 +119,7 @@ def _reconstructor(parsed: Parsed) -> Reconstructor:
     arguments = parsed.arguments
     prior = None if arguments.prior is None else Prior.load(arguments.prior)
     if prior is not None:
-        with named("--config: [adapt]"):
+        with in_table("adapt"):
             refuse_without_effect(parsed.preset.adapt, parsed.changed.get("adapt", []), prior.model)
     return Reconstructor(
         prior,

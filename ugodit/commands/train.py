@@ -45,7 +45,7 @@ def _main(argv: Sequence[str] | None) -> int:
             maps = MapsToWrite(maps_target(slices.volume, arguments, arguments.out), slices)
             training.add(slices, coil_plan(slices, arguments), maps.on_maps)
             maps.write()
-    scans = len(training.members)
+    scans = len(training.scans)
     if not arguments.json:
         decoders = "one decoder" if parsed.preset.train.shared_decoder else f"{scans} decoders"
         print(f"training one encoder and {decoders} on {scans} scans", file=sys.stderr)

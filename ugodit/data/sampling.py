@@ -34,6 +34,8 @@ class Sampling:
     """Of the mask, 0 to 2^32 - 1."""
 
     def __post_init__(self) -> None:
+        # A record of 4 and one of 4.0 would be two settings.
+        object.__setattr__(self, "acceleration", float(self.acceleration))
         check_kind(self.kind)
         check_acceleration(self.acceleration)
         check_center_fraction(self.center_fraction)

@@ -5,7 +5,6 @@ They are made once for a scan. Whether a prior fits is asked of the same splits 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -74,20 +73,6 @@ class InitialEstimates:
         other.__dict__.update(self.__dict__, first_stage=first_stage, bank=[], _served=0)
         other._plain_bank = list(self._plain_bank)
         other.all_measured = other._through_first_stage(self.plain, self.operator)
-        return other
-
-    def select(self, items: Sequence[int]) -> InitialEstimates:
-        """Those of some of the items, drawing on from the same generator."""
-        index = torch.as_tensor(items, device=self.operator.device)
-        other = object.__new__(InitialEstimates)
-        other.__dict__.update(self.__dict__, operator=self.operator.select(items), bank=[], _served=0)
-        for name in ("noise_variance", "mu", "threshold", "plain", "all_measured"):
-            value = getattr(self, name)
-            setattr(other, name, None if value is None else value[index])
-        other._plain_bank = [
-            Split(split.seen.select(items), split.held_out.select(items), split.estimate[index])
-            for split in self._plain_bank
-        ]
         return other
 
     def _solve_weight(self) -> Tensor | None:

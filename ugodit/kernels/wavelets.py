@@ -1,5 +1,7 @@
-"""Shrinkage of Haar wavelets: compiled for float32 on the CPU, plain torch elsewhere. It is called outside any
-gradient, so this is a plain function and not a torch.library operator."""
+"""Shrinkage of Haar wavelets: compiled for complex float32 images on the CPU, plain torch elsewhere.
+
+It is called outside any gradient, so this is a plain function and not a torch.library operator.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,17 @@ LEVELS = 4
 
 
 def shrink_wavelets(image: Tensor, weight: Tensor, shift: tuple[int, int]) -> Tensor:
-    """Soft-thresholds the Haar details of images (B, 2, H, W), real, by `weight` (B,); a new tensor.
+    """Soft-thresholds the Haar details of images (B, channels, H, W), real, by `weight` (B,); a new tensor.
 
     The transform is orthonormal, of LEVELS scales, on blocks of 2^LEVELS pixels a side of which the first begins
-    `shift` (rows, columns; 0 to 2^LEVELS - 1) above and left of the image. Real and imaginary part are shrunk
-    together, as one complex number. The result does not depend on the number of threads.
+    `shift` (rows, columns; 0 to 2^LEVELS - 1) above and left of the image. All channels of a pixel are shrunk together:
+    real and imaginary part as one complex number. The result does not depend on the number of threads.
 
     Raises:
         ValueError: another dtype, shape, device or shift.
     """
-    if not image.is_floating_point() or image.ndim != 4 or image.shape[1] != 2:
-        raise ValueError(f"image: expected real numbers (B, 2, H, W), got {image.dtype} {tuple(image.shape)}")
+    if not image.is_floating_point() or image.ndim != 4 or image.numel() == 0:
+        raise ValueError(f"image: expected real numbers (B, channels, H, W), got {image.dtype} {tuple(image.shape)}")
     if (weight.dtype, weight.device, weight.shape) != (image.dtype, image.device, image.shape[:1]):
         raise ValueError(
             f"weight: expected {image.dtype} ({len(image)},) on {image.device}, got {weight.dtype} "
@@ -32,7 +34,7 @@ def shrink_wavelets(image: Tensor, weight: Tensor, shift: tuple[int, int]) -> Te
         )
     if not all(0 <= offset < 2**LEVELS for offset in shift):
         raise ValueError(f"shift: expected two of 0 to {2**LEVELS - 1}, got {shift}")
-    if image.device.type != "cpu" or image.dtype != torch.float32:
+    if image.device.type != "cpu" or image.dtype != torch.float32 or image.shape[1] != 2:
         return in_torch(image, weight, shift)
     image, weight = image.contiguous(), weight.contiguous()
     result = torch.empty_like(image)
@@ -70,6 +72,7 @@ def in_torch(image: Tensor, weight: Tensor, shift: tuple[int, int]) -> Tensor:
 
 
 def _shrink(detail: Tensor, threshold: Tensor) -> Tensor:
-    magnitude = torch.hypot(detail[:, :1], detail[:, 1:])
+    two = detail.shape[1] == 2
+    magnitude = torch.hypot(detail[:, :1], detail[:, 1:]) if two else detail.norm(dim=1, keepdim=True)
     kept = (1 - threshold.view(-1, 1, 1, 1) / magnitude.clamp_min_(1e-30)).clamp_min_(0)
     return detail.mul_(kept)

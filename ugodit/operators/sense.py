@@ -15,6 +15,7 @@ from ugodit.operators.domain import ComplexImages, Domain
 from ugodit.operators.noise_level import noise_from_surplus
 from ugodit.operators.sense_lines import acs_core, split_weights
 from ugodit.operators.sense_packing import kernels_for, pack, select, stack
+from ugodit.operators.sense_transfer import moved
 
 ROUNDING = 1e-6
 """A residual this small, relative to the right-hand side, is single precision's rounding. Where A^H A is singular, part
@@ -117,8 +118,6 @@ class SenseOperator:
 
     def to(self, device: torch.device | str) -> Self:
         """The same operator on another device, whose kernels store it in a layout of their own."""
-        from ugodit.operators.sense_transfer import moved
-
         return moved(self, torch.device(device))
 
     def with_weights(self, weights: Tensor) -> Self:

@@ -8,15 +8,17 @@ of one coil alone holds that coil's k-space. That takes a call a coil, for somet
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ugodit.data.geometry import centred_fft, centred_ifft
-from ugodit.operators.sense import SenseOperator
 
-OperatorT = TypeVar("OperatorT", bound=SenseOperator)
+if TYPE_CHECKING:
+    from ugodit.operators.sense import SenseOperator
+
+OperatorT = TypeVar("OperatorT", bound="SenseOperator")
 
 
 def moved(operator: OperatorT, device: torch.device) -> OperatorT:

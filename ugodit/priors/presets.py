@@ -31,10 +31,6 @@ class Preset:
     name: str = "custom"
     """For records."""
 
-    def __post_init__(self) -> None:
-        if (self.network.in_channels, self.network.out_channels) != (2, 2):
-            raise InputError("in_channels, out_channels: expected 2 and 2 (real and imaginary part)")
-
 
 _UNROLLED = ModelConfig(
     initial_estimate="compressed_sensing",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from ugodit.fit.model_config import ModelConfig
 from ugodit.networks import GroupNet, NetworkConfig, Start
+from ugodit.priors.prior_file import contents_hash, read_prior, write_prior
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +74,14 @@ class Prior:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file, whole or not at all. InputError where it cannot be written."""
-        from ugodit.priors.prior_file import write_prior
-
-        write_prior(self, Path(path))
+        texts = {
+            "network": self.network.to_dict(),
+            "model": self.model.to_dict(),
+            "training": dict(self.training),
+            "provenance": dict(self.provenance),
+            "hash": self.hash,
+        }
+        write_prior(Path(path), texts, self.tensors())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], network: NetworkConfig | None = None) -> Prior:
@@ -85,23 +89,13 @@ class Prior:
 
         With `network`, a prior of another network is refused too. No pickle is ever read.
         """
-        from ugodit.priors.prior_file import read_prior
-
-        return read_prior(Path(path), network)
+        found = read_prior(Path(path), network)
+        return cls(**{name: getattr(found, name) for name in found.__dataclass_fields__})
 
     def tensors(self) -> dict[str, Tensor]:
         """All of them, by the names that they have in the file."""
         parts = {"encoder": self.encoder, "decoder": self.decoder, "extra": self.extra}
         return {f"{part}.{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
-
-
-def contents_hash(configuration: Sequence[Any], tensors: Mapping[str, Tensor]) -> str:
-    """sha256 (hexadecimal) of values that JSON knows, and of named tensors."""
-    digest = hashlib.sha256(json.dumps(list(configuration), sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def provenance(

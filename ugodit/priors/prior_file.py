@@ -5,8 +5,10 @@ Format 1 (ugodit 0.1.0) has one training configuration of all options; format 2 
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,6 @@ from ugodit.fit.model_config import ModelConfig
 from ugodit.io.atomic import write_file
 from ugodit.networks import GroupNet, NetworkConfig
 from ugodit.priors.earlier_names import split_earlier
-from ugodit.priors.prior import Prior, contents_hash
 
 FORMAT = 2
 """Version of the file's layout. A reader refuses what is newer than itself."""
@@ -28,23 +29,41 @@ FORMAT = 2
 _PARTS = ("encoder", "decoder", "extra")
 
 
-def write_prior(prior: Prior, path: Path) -> None:
-    """Write the file under a temporary name, then rename it. InputError where it cannot be written."""
-    texts = {
-        "network": prior.network.to_dict(),
-        "model": prior.model.to_dict(),
-        "training": dict(prior.training),
-        "provenance": dict(prior.provenance),
-        "hash": prior.hash,
-    }
+@dataclass(frozen=True)
+class Contents:
+    """What a prior's file holds; see `prior.Prior`."""
+
+    network: NetworkConfig
+    encoder: Mapping[str, Tensor]
+    decoder: Mapping[str, Tensor]
+    extra: Mapping[str, Tensor]
+    model: ModelConfig
+    training: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+
+def contents_hash(configuration: Sequence[Any], tensors: Mapping[str, Tensor]) -> str:
+    """sha256 (hexadecimal) of values that JSON knows, and of named tensors."""
+    digest = hashlib.sha256(json.dumps(list(configuration), sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write_prior(path: Path, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write the file under a temporary name, then rename it. InputError where it cannot be written.
+
+    texts: values that JSON knows: network, model, training, provenance, hash. tensors: named encoder..., decoder...,
+    extra...
+    """
     metadata = {name: json.dumps(value, sort_keys=True) for name, value in texts.items()}
     metadata |= {"format": "ugodit prior", "format_version": str(FORMAT)}
-    content = to_bytes({name: tensor.contiguous() for name, tensor in prior.tensors().items()}, metadata)
-    write_file(path, content)
+    write_file(path, to_bytes({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
 
 
-def read_prior(path: Path, network: NetworkConfig | None = None) -> Prior:
-    """The prior in the file; InputError, one line, for a file that is not a whole one."""
+def read_prior(path: Path, network: NetworkConfig | None = None) -> Contents:
+    """What the file holds; InputError, one line, for a file that is not a whole prior, or not of this network."""
     tensors, metadata = _read(path)
     version = _format(path, metadata)
     config = _network(path, metadata, network)
@@ -57,12 +76,11 @@ def read_prior(path: Path, network: NetworkConfig | None = None) -> Prior:
     else:
         model = _object(path, metadata, "model")
         written.insert(1, model)
-    found = {f"{part}.{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
-    if metadata.get("hash") != json.dumps(contents_hash(written, found)):
+    if metadata.get("hash") != json.dumps(contents_hash(written, tensors)):
         raise InputError(f"{path}: expected the contents that its hash was made of, got others; copy the file again")
     with named(f"{path}: training configuration"):
         form = ModelConfig.from_dict(model)
-    return Prior(config, parts["encoder"], parts["decoder"], parts["extra"], form, training, origin)
+    return Contents(config, parts["encoder"], parts["decoder"], parts["extra"], form, training, origin)
 
 
 def _format(path: Path, metadata: Mapping[str, str]) -> int:

@@ -85,7 +85,7 @@ class Job:
             "model": self.prior.model.to_dict() if self.prior else None,
             "acceptance": limits() if self.prior else None,
             "sampling": dataclasses.asdict(self.sampling) if self.sampling else None,
-            "coils": self.coils.recipe(),
+            "coils": self.coils.record(),
             "decoder": self.decoder,
             "zero_shot": self.zero_shot,
             "uncertainty": self.uncertainty,

@@ -67,10 +67,18 @@ class _Batch:
     operator: Operator
     estimates: InitialEstimates
 
-    def select(self, items: Sequence[int]) -> _Batch:
-        if len(items) == len(self.slices):
-            return self
-        return _Batch([self.slices[item] for item in items], self.operator.select(items), self.estimates.select(items))
+    @classmethod
+    def of(cls, slices: Sequence[Prepared], job: Job) -> _Batch:
+        operator = type(slices[0].operator).stack([prepared.operator for prepared in slices])
+        if job.prior is None:
+            form, seed = job.preset.alone_model, job.preset.alone.seed
+        else:
+            form, seed = job.prior.model, job.preset.adapt.seed
+        return cls(slices, operator, initial_estimates(operator, form, seed))
+
+    def select(self, items: Sequence[int], job: Job) -> _Batch:
+        """Some of them. Their estimates are made anew: what is drawn for a slice then does not depend on the others."""
+        return self if len(items) == len(self.slices) else _Batch.of([self.slices[item] for item in items], job)
 
 
 def reconstruct_batch(slices: Sequence[Prepared], job: Job, label: str, observer: Observer) -> list[SliceResult]:
@@ -80,17 +88,12 @@ def reconstruct_batch(slices: Sequence[Prepared], job: Job, label: str, observer
         InputError: a fit that diverged, or a prior that gives no image.
     """
     began = time.perf_counter()
-    operator = type(slices[0].operator).stack([prepared.operator for prepared in slices])
-    if job.prior is None:
-        estimates = initial_estimates(operator, job.preset.alone_model, job.preset.alone.seed)
-    else:
-        estimates = initial_estimates(operator, job.prior.model, job.preset.adapt.seed)
-    batch = _Batch(slices, operator, estimates)
+    batch = _Batch.of(slices, job)
     modes = _modes(batch, job, label, observer)
     shared = (time.perf_counter() - began) / len(slices)
     results: list[SliceResult] = []
     for mode, group in itertools.groupby(range(len(slices)), key=modes.__getitem__):
-        alike = batch.select(list(group))
+        alike = batch.select(list(group), job)
         run = _zero_shot if job.zero_shot else _fit
         images = run(alike, job, mode, label, observer)
         results += _results(alike, images, shared)

@@ -46,7 +46,7 @@ def train_prior(
     """Learn a group prior from a few undersampled scans. No clean image is ever used.
 
     Args:
-        scans: files, volumes, slices of volumes, or scans in memory; every slice becomes a member of the group.
+        scans: files, volumes, slices of volumes, or scans in memory; every slice becomes one of the group.
         sampling: how fully sampled scans are undersampled; scans with a mask are taken as they are.
         slices: which slices of the files are used.
         preset: fast, balanced or paper, or a Preset of your own, which keeps its seeds.
@@ -92,7 +92,7 @@ class Training:
         """Arguments as for `train_prior`."""
         self.preset, self.sampling, self.seed = preset, sampling, seed
         self.device, self.maps_cache = find_device(device), maps_cache
-        self.members: list[Prepared] = []
+        self.scans: list[Prepared] = []
         self.sources: list[dict[str, Any]] = []
 
     def add(self, slices: VolumeSlices, coils: CoilPlan, on_maps: Callable[[Tensor], None] | None = None) -> None:
@@ -103,12 +103,12 @@ class Training:
         volume = PreparedVolume(reader, fits, device=self.device, cache=self.maps_cache, on_maps=on_maps)
         for index in slices.indices:
             prepared = volume.take(index)
-            self.members.append(prepared)
+            self.scans.append(prepared)
             self.sources.append(_source(prepared, reader.coils))
 
     def run(self, observer: Observer) -> Prior:
         """Train on all that was added. InputError where that diverges."""
-        preset, operators = self.preset, [prepared.operator for prepared in self.members]
+        preset, operators = self.preset, [prepared.operator for prepared in self.scans]
         if not operators:
             raise ValueError("scans: expected one or more, got none")
         model = group_model(operators, preset.network, preset.model, preset.train)
@@ -152,6 +152,6 @@ def _source(prepared: Prepared, plan: CoilPlan) -> dict[str, Any]:
         "size": list(prepared.shape[1:]),
         "sampled": float(prepared.mask.float().mean()),
         "sha256": prepared.digest,
-        "coil_options": plan.recipe(),
+        "coil_options": plan.record(),
         **prepared.coils.attributes(),
     }

@@ -17,16 +17,14 @@ from ugodit.fit.fit_config import FitConfig
 from ugodit.fit.model_config import ModelConfig
 from ugodit.reconstruction.preparation import Prepared, prepare
 
-KEPT_BYTES = 1 << 30
-"""What is read or prepared ahead stays in memory up to this; beyond, it is read again when its turn comes."""
-
 
 class VolumeReader:
     """Reads and undersamples the slices of a volume, and remembers what each of them is."""
 
-    def __init__(
-        self, slices: VolumeSlices, sampling: Sampling | None, coils: CoilPlan, kept_bytes: int = KEPT_BYTES
-    ) -> None:
+    KEPT_BYTES = 1 << 30
+    """Scans stay in memory up to this; what is more is read again when its turn comes."""
+
+    def __init__(self, slices: VolumeSlices, sampling: Sampling | None, coils: CoilPlan) -> None:
         """Reads every slice. InputError for whatever can be found wrong without calibrating."""
         self.slices, self.sampling = slices, sampling
         self.digests: dict[int, str] = {}
@@ -39,7 +37,7 @@ class VolumeReader:
             self.any_target |= scan.target is not None
             with named(location(slices.volume, index)):
                 needed.append(coils.coils_for(scan))
-            if (len(self._kept) + 1) * scan.kspace.nbytes <= kept_bytes:
+            if (len(self._kept) + 1) * scan.kspace.nbytes <= self.KEPT_BYTES:
                 self._kept[index] = scan
         self.coils = coils.with_coils(needed)
         """The plan with a number of virtual coils in place of a fraction of the energy."""
@@ -62,6 +60,9 @@ class VolumeReader:
 class PreparedVolume:
     """The slices of a volume, ready to be fitted, in their order."""
 
+    KEPT_BYTES = 1 << 30
+    """Prepared slices stay in memory up to this; what is more is prepared again, with its maps from the cache."""
+
     def __init__(
         self,
         reader: VolumeReader,
@@ -70,12 +71,8 @@ class PreparedVolume:
         device: torch.device,
         cache: Path | None = None,
         on_maps: Callable[[Tensor], None] | None = None,
-        kept_bytes: int = KEPT_BYTES,
     ) -> None:
-        """Prepares every slice, so that what is wrong with one is found before any is fitted.
-
-        Of a large volume not all are kept: those are prepared again, with their maps from the cache.
-        """
+        """Prepares every slice, so that what is wrong with one is found before any is fitted."""
         self.reader, self.device, self.cache = reader, device, cache
         self._kept: dict[int, Prepared] = {}
         kept = 0
@@ -85,7 +82,7 @@ class PreparedVolume:
                 for form, config in fits:
                     check_splits(prepared, form, config)
             kept += prepared.operator.maps.nbytes + prepared.operator.kspace.nbytes
-            if kept <= kept_bytes or not self._kept:
+            if kept <= self.KEPT_BYTES or not self._kept:
                 self._kept[index] = prepared
 
     def take(self, index: int) -> Prepared:
