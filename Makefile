@@ -13,13 +13,17 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 # An extra's requirements, a line each: `pip install .[extra]` would compile everything again.
 EXTRA := $(BIN)/python -c 'import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")'
 
-.PHONY: demo test test-all lint readme clean
+.PHONY: demo test test-slow test-all lint bench readme clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m ugodit.demo --out demo
 
+# COVERAGE=1 also says which lines of ugodit/ no test runs; with Python 3.11 that takes a quarter longer.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu" $(if $(COVERAGE),--cov=ugodit --cov-report=term:skip-covered)
+
+test-slow: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "slow and not gpu"
 
 test-all: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
@@ -28,7 +32,12 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' | xargs $(BIN)/clang-format --dry-run --Werror
+
+# Reports, and fails because of no time. Whom it cannot import or run (BART, a GPU) it skips, with the reason.
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group --benchmark-columns=median,iqr,rounds
 
 # Puts into README.md and docs/ what `make demo` made and what the benchmarks measured.
 readme: $(VENV)/.installed
@@ -53,5 +62,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed-test
 	$(EXTRA) dev | xargs $(PIP)
 	touch "$@"
 
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(EXTRA) bench | xargs $(PIP)
+	touch "$@"
+
 clean:
-	rm -rf "$(VENV)" build demo *.egg-info ugodit/kernels/*.so
+	rm -rf "$(VENV)" build demo *.egg-info ugodit/kernels/*.so ugodit/kernels/_compiled_from.sha256

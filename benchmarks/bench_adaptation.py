@@ -1,5 +1,6 @@
 """Times a whole adaptation step against the same step written as the reference writes it.
 
+    python -m pytest benchmarks/bench_adaptation.py --benchmark-only
     python benchmarks/bench_adaptation.py [--out FILE]
     python benchmarks/bench_adaptation.py --device cpu --small     a dry run: small sizes, no file
 
@@ -24,6 +25,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -152,6 +154,19 @@ WAYS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("bfloat16, CUDA graph", {"precision": "bfloat16", "compile": "off", "cuda_graph": "auto"}),
     ("bfloat16, compiled, CUDA graph", {"precision": "bfloat16", "compile": "on", "cuda_graph": "auto"}),
 )
+
+
+@pytest.mark.parametrize("way", ["as published", *dict(WAYS)])
+def test_step_on_a_gpu(benchmark, way: str) -> None:  # type: ignore[no-untyped-def]
+    benchmark.group = f"adaptation step on a GPU {gpu_script.label(SIZE)}"
+    problem, rounds = Problem(SIZE, 1, gpu_script.gpu_or_skip(), reference_unet()), 50
+    plain = configuration(10, WARM_UP + rounds, compile="off", cuda_graph="off")
+    agree(problem, plain)
+    if way == "as published":
+        steps = published_steps(problem, plain)
+    else:
+        steps = our_steps(problem, configuration(10, WARM_UP + rounds, **dict(WAYS)[way]))
+    benchmark.pedantic(gpu_script.waiting(lambda: next(steps)), rounds=rounds, warmup_rounds=WARM_UP)
 
 
 def measure(size: tuple[int, int, int], network: NetworkConfig, device: torch.device, count: int, small: bool) -> Row:

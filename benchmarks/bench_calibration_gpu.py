@@ -1,5 +1,6 @@
 """Times ESPIRiT on a GPU: the sensitivity maps of a volume.
 
+    python -m pytest benchmarks/bench_calibration_gpu.py --benchmark-only
     python benchmarks/bench_calibration_gpu.py [--out FILE]
     python benchmarks/bench_calibration_gpu.py --device cpu --small     a dry run: small sizes, no file
 
@@ -80,6 +81,14 @@ def worst_difference(kspace: Tensor, maps: Tensor, lines: int) -> float:
         difference = torch.linalg.vector_norm(maps[index].cpu() - expected, dim=0)
         worst = max(worst, float(difference[values > 0.99].max()))
     return worst
+
+
+def test_maps_on_a_gpu(benchmark) -> None:  # type: ignore[no-untyped-def]
+    benchmark.group = f"ESPIRiT maps on a GPU {gpu_script.label(SIZE)}"
+    kspace = volume(SIZE, gpu_script.gpu_or_skip())
+    assert worst_difference(kspace, estimate_maps_and_eigenvalues(kspace, LINES)[0], LINES) < AGREEMENT
+    run = gpu_script.waiting(lambda: estimate_maps_and_eigenvalues(kspace, LINES))
+    benchmark.pedantic(run, rounds=3, warmup_rounds=1)
 
 
 def main(argv: list[str] | None = None) -> int:

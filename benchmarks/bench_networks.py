@@ -1,6 +1,6 @@
 """Encode and decode steps of a group: what the choices in ugodit/networks cost on this machine.
 
-    python -m pytest benchmarks/bench_networks.py --benchmark-enable --benchmark-only
+    python -m pytest benchmarks/bench_networks.py --benchmark-only --benchmark-group-by=group
     OMP_NUM_THREADS=1 python -m pytest ... --benchmark-timer=time.process_time     # where others use the machine too
 
 One step is forward and backward of a 256 x 256 image for each decoder. `full` trains encoder and decoders, `decode` the

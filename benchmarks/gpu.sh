@@ -5,7 +5,7 @@
 #   benchmarks/gpu.sh [RESULTS_FOLDER]        default: benchmarks/results
 #   benchmarks/gpu.sh --dry-run [FOLDER]      without a GPU: the same parts on this processor, small, nothing is recorded
 #
-# Needs Python with torch for CUDA, nvcc, cmake, ninja, pybind11, pytest, pytest-benchmark, pytest-timeout (and h5py,
+# Needs Python with torch for CUDA, nvcc, cmake, ninja, pybind11, pytest, pytest-timeout (and h5py,
 # scikit-image ... as ugodit does). sigpy and CuPy are timed where they are there, and compute-sanitizer is run. Nothing
 # is fetched. PYTHON names the interpreter. Every part runs whatever became of the others; a summary ends the output,
 # and the exit status is 1 if a part failed. The parts' limits add up to less than 10 minutes.
@@ -90,7 +90,7 @@ esac
 if [ -n "$dry" ]; then
     # ugodit.kernels._cpu and ugodit.kernels._cuda_host must be there already.
     unset UGODIT_REQUIRE_GPU
-    part tests 120 "$python" -m pytest tests/cuda tests/test_fit_device.py -m gpu -q -p no:cacheprovider
+    part tests 120 "$python" -m pytest tests/cuda tests/fit/test_execution.py -m gpu -q -p no:cacheprovider
     part kernels 60 "$python" benchmarks/bench_sense_gpu.py --device cpu
     part adaptation 60 "$python" benchmarks/bench_adaptation.py --device cpu --small --count 3
     part calibration 60 "$python" benchmarks/bench_calibration_gpu.py --device cpu --small
@@ -101,7 +101,7 @@ fi
 
 part device 10 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
 if part build 130 env UGODIT_GPU_PART=build sh benchmarks/gpu.sh; then
-    part tests 110 "$python" -m pytest tests/cuda tests/test_fit_device.py -m gpu -q -p no:cacheprovider
+    part tests 110 "$python" -m pytest tests/cuda tests/fit/test_execution.py -m gpu -q -p no:cacheprovider
     part kernels 60 "$python" benchmarks/bench_sense_gpu.py --out "$results/sense_gpu.json"
     part adaptation 110 "$python" benchmarks/bench_adaptation.py --out "$results/adaptation_gpu.json"
     part calibration 45 "$python" benchmarks/bench_calibration_gpu.py --out "$results/calibration_gpu.json"

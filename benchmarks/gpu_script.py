@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,30 @@ def chosen_device(wanted: str) -> tuple[torch.device, str]:
         raise SystemExit("needs a GPU and ugodit.kernels._cuda: build with -DUGODIT_CUDA=on")
     device = torch.device("cuda", torch.cuda.current_device())
     return device, torch.cuda.get_device_name(device)
+
+
+def gpu_or_skip() -> torch.device:
+    """For tests: the GPU, or a skip that says what is missing."""
+    import pytest  # here, as the scripts do without
+
+    try:
+        return chosen_device("cuda")[0]
+    except SystemExit as error:
+        pytest.skip(str(error))
+
+
+def waiting(function: Callable[[], Any]) -> Callable[[], None]:
+    """The function, returning only once the GPU has done what it asked for."""
+
+    def run() -> None:
+        function()
+        torch.cuda.synchronize()
+
+    return run
+
+
+def label(size: Sequence[int]) -> str:
+    return "x".join(map(str, size))
 
 
 def write(result: dict[str, Any], options: argparse.Namespace, device: torch.device, results: str) -> str:

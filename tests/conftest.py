@@ -1,5 +1,6 @@
 """Fixtures and rules for every test."""
 
+import contextlib
 import os
 import random
 from collections.abc import Iterator
@@ -7,6 +8,23 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+
+from ugodit.errors import NotBuiltError
+
+with contextlib.suppress(ImportError):  # the tests for a GPU run without hypothesis too
+    from hypothesis import settings
+
+    # The same examples every time, however slow the machine: a failure is the change's, not the day's.
+    settings.register_profile("ugodit", derandomize=True, deadline=None)
+    settings.load_profile("ugodit")
+
+
+def pytest_configure() -> None:
+    """Without the compiled kernels every test would fail: one line says what to do instead."""
+    try:
+        import ugodit.kernels  # noqa: F401
+    except NotBuiltError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ugodit.kernels._modules import COMPILED_FROM, compiled_from
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # torch and the other requirements come from the environment of the test, the package must not.
@@ -45,6 +47,8 @@ def test_a_wheel_is_whole_and_works(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("ugodit-*.whl")
     packed = zipfile.ZipFile(wheel).namelist()
     assert {"ugodit/py.typed", "ugodit/kernels/_cpu.pyi"} <= set(packed)
+    record = zipfile.ZipFile(wheel).read(f"ugodit/kernels/{COMPILED_FROM}").decode()
+    assert record == compiled_from(source / "csrc")
     assert sum(name.startswith("ugodit/kernels/_cpu.") and name.endswith(".so") for name in packed) == 1
     assert all(name.startswith(("ugodit/", "ugodit-")) for name in packed)
     python_files = {name for name in names if name.startswith("ugodit/")}
@@ -57,5 +61,6 @@ def test_a_wheel_is_whole_and_works(tmp_path: Path) -> None:
     here = Path(pytest.importorskip("torch").__file__).parents[1]
     script = tmp_path / "check.py"
     script.write_text(CHECK)
-    done = subprocess.run([python, script, here], cwd=tmp_path, capture_output=True, text=True, check=False)
+    # -I: a PYTHONPATH would put other sources first.
+    done = subprocess.run([python, "-I", script, here], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -13,6 +13,10 @@ class InputError(ValueError):
     """
 
 
+class NotBuiltError(ImportError):
+    """The compiled kernels are missing: what to do, in one line. Commands print it and exit with code 2."""
+
+
 @contextmanager
 def named(where: str, hint: str = "") -> Iterator[None]:
     """Put a file or parameter in front of what an InputError says, and a hint behind it."""

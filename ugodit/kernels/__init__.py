@@ -11,7 +11,8 @@ from ugodit.kernels.ops import (
     stack_kspace,
 )
 
-from ugodit.kernels import _cpu_ops, _cuda_ops  # isort: skip  # register the implementations of the ops just defined
+# _modules first: it finds the compiled modules. The others register the implementations of the ops just defined.
+from ugodit.kernels import _modules, _cpu_ops, _cuda_ops  # isort: skip
 
 __all__ = [
     "pack_kspace",
@@ -24,4 +25,4 @@ __all__ = [
     "stack_kspace",
 ]
 
-del _cpu_ops, _cuda_ops
+del _cpu_ops, _cuda_ops, _modules
