@@ -72,9 +72,6 @@ def selected_variant() -> str: ...
 def select_variant(name: str, /) -> None:
     """For tests: which copy of the kernels later calls use."""
 
-def radices(n: int, /) -> list[int]:
-    """The chain of radices for transforms of length n."""
-
 def multiply_adds(rounds: int, threads: int, /) -> float:
     """For benchmarks: keeps the multiply-add units of `threads` threads busy; returns the float operations done."""
 

@@ -223,13 +223,6 @@ double multiply_adds(int rounds, int threads) {
     return std::accumulate(operations.begin(), operations.end(), 0.0);
 }
 
-std::vector<int> radices(int n) {
-    const fft::Plan& plan = fft::plan_for(n);
-    std::vector<int> result;
-    for (int s = 0; s < plan.stage_count; ++s) result.push_back(plan.stages[s].radix);
-    return result;
-}
-
 }  // namespace
 
 void bind_sense(py::module_& module) {
@@ -244,7 +237,6 @@ void bind_sense(py::module_& module) {
     module.def("selected_variant", [] { return kVariantNames[static_cast<int>(selected_variant())]; });
     module.def("select_variant", &select);
     module.def("multiply_adds", &multiply_adds);
-    module.def("radices", &radices);
 }
 
 }  // namespace ugodit

@@ -8,7 +8,7 @@
 #include "cuda/block.h"
 #include "cuda/radices.h"
 #include "cuda/transform.h"
-#include "fft/passes.h"
+#include "fft/complex.h"
 
 namespace ugodit::cuda {
 

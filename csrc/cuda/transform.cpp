@@ -1,7 +1,6 @@
 #include "cuda/transform.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <memory>
 #include <mutex>
