@@ -20,11 +20,11 @@ from conv_decoder import ConvDecoder
 from priors import trained
 from scoring import Outcome, Picture, Problem, Stopwatch, follow, judged_uncertainty
 from torch import Tensor
-from ugodit.fit.config import FitConfig
 
 from ugodit.data.geometry import center_crop
 from ugodit.errors import InputError
 from ugodit.evaluation import baselines
+from ugodit.fit.config import FitConfig
 from ugodit.networks.config import NetworkConfig, reference_unet
 from ugodit.networks.group import GroupNet
 from ugodit.priors.adaptation import (

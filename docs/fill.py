@@ -23,9 +23,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ugodit.fit.config import FitConfig
-
 from ugodit.evaluation.tables import markdown_table
+from ugodit.fit.config import FitConfig
 from ugodit.networks.config import NetworkConfig
 from ugodit.priors import presets
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 
 import ugodit
-from ugodit.errors import NotBuiltError
 
 COMMANDS = {
     "simulate": "write simulated multi-coil scans in fastMRI's layout",
@@ -22,12 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the first argument names; returns its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in COMMANDS:
-        try:
-            command = importlib.import_module(f"ugodit.commands.{words[0]}")
-            return int(command.main(words[1:]))
-        except NotBuiltError as error:
-            print(f"ugodit: error: {error}", file=sys.stderr)
-            return 2
+        command = importlib.import_module(f"ugodit.commands.{words[0]}")
+        return int(command.main(words[1:]))
     if words and words[0] == "--version":
         print(f"ugodit {ugodit.__version__}")
         return 0

@@ -2,7 +2,7 @@
 
 import sys
 
-from ugodit.__main__ import main
+from ugodit.commands.reconstruct import main
 
 if __name__ == "__main__":
-    sys.exit(main(["reconstruct", *sys.argv[1:]]))
+    sys.exit(main())

@@ -2,7 +2,7 @@
 
 import sys
 
-from ugodit.__main__ import main
+from ugodit.commands.train import main
 
 if __name__ == "__main__":
-    sys.exit(main(["train", *sys.argv[1:]]))
+    sys.exit(main())

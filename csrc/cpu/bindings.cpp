@@ -7,4 +7,5 @@ PYBIND11_MODULE(_cpu, module) {
     ugodit::bind_sense(module);
     ugodit::bind_calibration(module);
     ugodit::bind_wavelet(module);
+    ugodit::bind_variants(module);
 }

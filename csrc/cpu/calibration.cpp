@@ -1,49 +1,58 @@
 // Point-wise ESPIRiT for a whole slice: the copy for this processor, rows dealt to threads.
-#include <cstdint>
-
 #include "cpu/bindings.h"
 #include "cpu/espirit.h"
 #include "cpu/thread_pool.h"
 #include "cpu/variant.h"
 
+namespace py = pybind11;
+
 namespace ugodit {
 namespace {
 
-const EspiritKernels& kernels_for(Variant variant) {
-#if defined(UGODIT_HAS_ISA_VARIANTS)
-    if (variant == Variant::kAvx512) return avx512::espirit_kernels();
-    if (variant == Variant::kAvx2) return avx2::espirit_kernels();
-#endif
-    (void)variant;
-    return baseline::espirit_kernels();
+// Sizes and options; the arrays come with the call.
+struct EspiritProblem {
+    espirit::Arguments arguments;
+    int threads;
+};
+
+EspiritProblem espirit_problem(int coils, int rows, int columns, int reach, int sets, float crop, bool soft,
+                               int threads) {
+    EspiritProblem problem{};
+    espirit::Arguments& arguments = problem.arguments;
+    arguments.coils = coils;
+    arguments.rows = rows;
+    arguments.columns = columns;
+    arguments.reach = reach;
+    arguments.sets = sets;
+    arguments.crop = crop;
+    arguments.soft = soft;
+    problem.threads = threads;
+    return problem;
 }
 
-void espirit_maps(int coils, int rows, int columns, int reach, int sets, float crop, bool soft, int threads,
-                  std::uintptr_t correlations, std::uintptr_t row_phases, std::uintptr_t waves,
-                  std::uintptr_t reference, std::uintptr_t maps, std::uintptr_t eigenvalues) {
-    const espirit::Arguments arguments{reinterpret_cast<const float*>(correlations),
-                                       reinterpret_cast<const float*>(row_phases),
-                                       reinterpret_cast<const float*>(waves),
-                                       reinterpret_cast<const float*>(reference),
-                                       reinterpret_cast<float*>(maps),
-                                       reinterpret_cast<float*>(eigenvalues),
-                                       coils,
-                                       rows,
-                                       columns,
-                                       reach,
-                                       sets,
-                                       crop,
-                                       soft};
-    pybind11::gil_scoped_release release;
-    const EspiritKernels& kernels = kernels_for(selected_variant());
+void espirit_maps(const EspiritProblem& problem, Address correlations, Address row_phases, Address waves,
+                  Address reference, Address maps, Address eigenvalues) {
+    espirit::Arguments arguments = problem.arguments;
+    arguments.correlations = pointer<const float>(correlations);
+    arguments.row_phases = pointer<const float>(row_phases);
+    arguments.waves = pointer<const float>(waves);
+    arguments.reference = pointer<const float>(reference);
+    arguments.maps = pointer<float>(maps);
+    arguments.eigenvalues = pointer<float>(eigenvalues);
+    const EspiritKernels& kernels = UGODIT_SELECTED(espirit_kernels)();
     const long floats = kernels.scratch_floats(arguments);
-    parallel_for(rows, threads, [&](int h) { kernels.row(arguments, h, thread_scratch(floats)); });
+    parallel_for(arguments.rows, problem.threads, [&](int h) { kernels.row(arguments, h, thread_scratch(floats)); });
 }
 
 }  // namespace
 
-void bind_calibration(pybind11::module_& module) {
-    module.def("espirit_maps", &espirit_maps);
+void bind_calibration(py::module_& module) {
+    py::class_<EspiritProblem>(module, "EspiritProblem")
+        .def(py::init(&espirit_problem), py::kw_only(), py::arg("coils"), py::arg("rows"), py::arg("columns"),
+             py::arg("reach"), py::arg("sets"), py::arg("crop"), py::arg("soft"), py::arg("threads"));
+    module.def("espirit_maps", &espirit_maps, py::call_guard<py::gil_scoped_release>(), py::arg("problem"),
+               py::kw_only(), py::arg("correlations"), py::arg("row_phases"), py::arg("waves"), py::arg("reference"),
+               py::arg("maps"), py::arg("eigenvalues"));
 }
 
 }  // namespace ugodit

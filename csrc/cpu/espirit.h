@@ -1,6 +1,7 @@
 // The copies of ESPIRiT's pixels for each instruction set.
 #pragma once
 
+#include "cpu/variant.h"
 #include "espirit/arguments.h"
 
 namespace ugodit {
@@ -10,16 +11,6 @@ struct EspiritKernels {
     void (*row)(const espirit::Arguments&, int h, float* scratch);  // fills row h of the maps and eigenvalues
 };
 
-namespace baseline {
-const EspiritKernels& espirit_kernels();
-}
-#if defined(UGODIT_HAS_ISA_VARIANTS)
-namespace avx2 {
-const EspiritKernels& espirit_kernels();
-}
-namespace avx512 {
-const EspiritKernels& espirit_kernels();
-}
-#endif
+UGODIT_DECLARE_VARIANTS(const EspiritKernels& espirit_kernels())
 
 }  // namespace ugodit

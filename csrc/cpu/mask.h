@@ -5,22 +5,22 @@
 
 namespace ugodit {
 
-inline __attribute__((always_inline)) int last_radix(const fft::Plan& plan) {
+UGODIT_INLINE int last_radix(const fft::Plan& plan) {
     return plan.stages[plan.stage_count - 1].radix;
 }
 
 // Entries of Mask::counts, Mask::uniform and Mask::pairs for a plan.
-inline __attribute__((always_inline)) int mask_counts(const fft::Plan& plan) {
+UGODIT_INLINE int mask_counts(const fft::Plan& plan) {
     return plan.n / last_radix(plan);
 }
-inline __attribute__((always_inline)) int mask_pairs(const fft::Plan& plan) {
+UGODIT_INLINE int mask_pairs(const fft::Plan& plan) {
     return plan.stages[plan.stage_count - 1].roots < 0 ? 0 : mask_counts(plan) * ((last_radix(plan) - 1) / 2);
 }
 
 // weight(k): the weight of centred frequency k.
 template <class Weight>
-inline __attribute__((always_inline)) Mask fill_mask(const fft::Plan& plan, const Weight& weight, float* weights,
-                                                     float* uniform, int* counts, int* pairs) {
+UGODIT_INLINE Mask fill_mask(const fft::Plan& plan, const Weight& weight, float* weights, float* uniform, int* counts,
+                             int* pairs) {
     const int radix = last_radix(plan), half = (radix - 1) / 2;
     const bool dense = plan.stages[plan.stage_count - 1].roots >= 0;
     for (int position = 0; position < plan.n; ++position) weights[position] = weight(plan.output[position]);

@@ -1,6 +1,5 @@
 // How many multiply-adds a second the selected instruction set can do: the roof that benchmarks/bench_sense.py reports
 // fractions of.
-#include "cpu/sense_isa.h"
 #include "cpu/simd.h"
 
 namespace ugodit::UGODIT_ISA {

@@ -1,45 +1,19 @@
 // One call: mask tables, threads, and the sum of the pieces in their fixed order.
 #include "cpu/sense.h"
 
-#include <pybind11/stl.h>
-
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <vector>
 
-#include "cpu/bindings.h"
 #include "cpu/mask.h"
-#include "cpu/pack.h"
 #include "cpu/thread_pool.h"
 #include "cpu/variant.h"
 
 namespace ugodit {
 
-namespace baseline {
-const SenseKernels& sense_kernels();
-}
-#if defined(UGODIT_HAS_ISA_VARIANTS)
-namespace avx2 {
-const SenseKernels& sense_kernels();
-}
-namespace avx512 {
-const SenseKernels& sense_kernels();
-}
-#endif
+UGODIT_DECLARE_VARIANTS(const SenseKernels& sense_kernels())
 
 namespace {
-
-namespace py = pybind11;
-
-const SenseKernels& kernels_for(Variant variant) {
-#if defined(UGODIT_HAS_ISA_VARIANTS)
-    if (variant == Variant::kAvx512) return avx512::sense_kernels();
-    if (variant == Variant::kAvx2) return avx2::sense_kernels();
-#endif
-    (void)variant;
-    return baseline::sense_kernels();
-}
 
 // The tables of one Mask per item.
 struct Masks {
@@ -82,19 +56,11 @@ void run_plane(SenseCall& call, const SenseKernels& kernels, int threads) {
     }
 }
 
-const float* floats(std::uintptr_t address) {
-    return reinterpret_cast<const float*>(address);
-}
-float* writable(std::uintptr_t address) {
-    return reinterpret_cast<float*>(address);
-}
+}  // namespace
 
-using Address = std::uintptr_t;
-
-// Runs a call whose arrays are set; results[item] = total of its pieces.
-void run(SenseCall& call, const Layout& layout, const float* weights, bool weights_shared, int threads, bool solve,
-         float* results) {
-    const SenseKernels& kernels = kernels_for(selected_variant());
+void run_sense(SenseCall& call, const Layout& layout, const float* weights, bool one_weight, int threads, bool solve,
+               float* results) {
+    const SenseKernels& kernels = UGODIT_SELECTED(sense_kernels)();
     const fft::Plan& plan = fft::plan_for(layout.width);
     call.layout = &layout;
     call.plan = &plan;
@@ -103,15 +69,15 @@ void run(SenseCall& call, const Layout& layout, const float* weights, bool weigh
     std::vector<double> partial(static_cast<std::size_t>(call.items) * call.partials, 0.0);
     call.partial = partial.data();
     const int width = layout.width;
-    const Masks masks(plan, weights_shared || layout.both ? 1 : call.items, [&](int item, int k) {
+    const Masks masks(plan, one_weight || layout.both ? 1 : call.items, [&](int item, int k) {
         return layout.both ? 1.0f : weights[static_cast<std::size_t>(item) * width + k];
     });
     call.masks = masks.masks.data();
-    call.masks_stride = weights_shared ? 0 : 1;
+    call.masks_stride = one_weight ? 0 : 1;
     if (layout.both) {
         call.column_plan = &fft::plan_for(layout.height);
         call.weights = weights;
-        call.weights_stride = weights_shared ? 0 : static_cast<std::size_t>(layout.height) * width;
+        call.weights_stride = one_weight ? 0 : static_cast<std::size_t>(layout.height) * width;
     }
     call.scratch_floats = kernels.scratch_floats(call);
     if (layout.both) {
@@ -132,119 +98,6 @@ void run(SenseCall& call, const Layout& layout, const float* weights, bool weigh
         for (int i = 0; i < call.partials; ++i) total += partial[static_cast<std::size_t>(item) * call.partials + i];
         results[item] = static_cast<float>(solve ? std::sqrt(total) : total);
     }
-}
-
-void sense_residual(int items, int coils, int height, int width, bool both, int threads, Address image, Address maps,
-                    bool maps_shared, Address kspace, bool kspace_shared, Address weights, bool weights_shared,
-                    Address loss, Address gradient) {
-    const py::gil_scoped_release release;
-    const Layout layout(coils, height, width, both);
-    SenseCall call{};
-    call.items = items;
-    call.mode = kspace == 0 ? Mode::kNormal : image == 0 ? Mode::kAdjoint : Mode::kResidual;
-    call.image = floats(image);
-    call.maps = floats(maps);
-    call.maps_stride = maps_shared ? 0 : layout.maps_floats();
-    call.kspace = floats(kspace);
-    call.kspace_stride = kspace_shared ? 0 : layout.kspace_floats();
-    call.gradient = writable(gradient);
-    run(call, layout, floats(weights), weights_shared, threads, false, writable(loss));
-}
-
-void sense_forward(int items, int coils, int height, int width, bool both, int threads, Address image, Address maps,
-                   bool maps_shared, Address weights, bool weights_shared, Address packed) {
-    const py::gil_scoped_release release;
-    const Layout layout(coils, height, width, both);
-    SenseCall call{};
-    call.items = items;
-    call.mode = Mode::kForward;
-    call.image = floats(image);
-    call.maps = floats(maps);
-    call.maps_stride = maps_shared ? 0 : layout.maps_floats();
-    call.measured = writable(packed);
-    run(call, layout, floats(weights), weights_shared, threads, false, nullptr);
-}
-
-void sense_solve(int items, int coils, int height, int width, int threads, Address rhs, Address start, Address maps,
-                 bool maps_shared, Address weights, bool weights_shared, Address mu, int iterations, double tolerance,
-                 Address solution, Address residual_norm) {
-    const py::gil_scoped_release release;
-    const Layout layout(coils, height, width, false);
-    SenseCall call{};
-    call.items = items;
-    call.mode = Mode::kNormal;
-    call.image = floats(rhs);
-    call.start = floats(start);
-    call.maps = floats(maps);
-    call.maps_stride = maps_shared ? 0 : layout.maps_floats();
-    call.gradient = writable(solution);
-    call.mu = floats(mu);
-    call.iterations = iterations;
-    call.tolerance = tolerance;
-    run(call, layout, floats(weights), weights_shared, threads, true, writable(residual_norm));
-}
-
-template <void (*Pack)(const Layout&, int, int, const float*, float*)>
-void pack(int items, int coils, int height, int width, bool both, int threads, Address from, Address to) {
-    const py::gil_scoped_release release;
-    Pack(Layout(coils, height, width, both), items, threads, floats(from), writable(to));
-}
-
-py::tuple layout(int coils, int height, int width, bool both) {
-    const Layout layout(coils, height, width, both);
-    return py::make_tuple(layout.rows, layout.groups, layout.blocks);
-}
-
-std::vector<std::string> variants() {
-    std::vector<std::string> names;
-    for (const Variant variant : {Variant::kBaseline, Variant::kAvx2, Variant::kAvx512}) {
-        if (variant_available(variant)) names.emplace_back(kVariantNames[static_cast<int>(variant)]);
-    }
-    return names;
-}
-
-void select(const std::string& name) {
-    for (const Variant variant : {Variant::kBaseline, Variant::kAvx2, Variant::kAvx512}) {
-        if (name == kVariantNames[static_cast<int>(variant)] && variant_available(variant))
-            return select_variant(variant);
-    }
-    throw py::value_error("variant: expected one of variants(), got " + name);
-}
-
-double multiply_adds(int rounds, int threads) {
-    const py::gil_scoped_release release;
-    const SenseKernels& kernels = kernels_for(selected_variant());
-    std::vector<double> operations(threads);
-    const auto task = [&](int index) {
-        float result;
-        operations[index] = kernels.multiply_adds(rounds, &result);
-    };
-    parallel_for(threads, threads, task);
-    return std::accumulate(operations.begin(), operations.end(), 0.0);
-}
-
-std::vector<int> radices(int n) {
-    const fft::Plan& plan = fft::plan_for(n);
-    std::vector<int> result;
-    for (int s = 0; s < plan.stage_count; ++s) result.push_back(plan.stages[s].radix);
-    return result;
-}
-
-}  // namespace
-
-void bind_sense(py::module_& module) {
-    module.def("sense_residual", &sense_residual);
-    module.def("sense_forward", &sense_forward);
-    module.def("sense_solve", &sense_solve);
-    module.def("pack_maps", &pack<pack_maps>);
-    module.def("pack_kspace", &pack<pack_kspace>);
-    module.def("unpack_kspace", &pack<unpack_kspace>);
-    module.def("layout", &layout);
-    module.def("variants", &variants);
-    module.def("selected_variant", [] { return kVariantNames[static_cast<int>(selected_variant())]; });
-    module.def("select_variant", &select);
-    module.def("multiply_adds", &multiply_adds);
-    module.def("radices", &radices);
 }
 
 }  // namespace ugodit

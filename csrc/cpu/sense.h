@@ -67,7 +67,7 @@ struct SenseCall {
     float* measured;  // kForward: packed like kspace
     double* partial;  // [item][partials]: pieces of the loss, or squared residual norms, summed in order by the caller
     int partials;
-    // sense_solve: image holds the right-hand side
+    // a solve: image holds the right-hand side
     const float* start;
     const float* mu;  // [item]
     int iterations;
@@ -90,9 +90,13 @@ struct SenseKernels {
     void (*plane_forward)(const SenseCall&, int row);
     void (*plane_columns)(const SenseCall&, int chunk);  // kPlaneColumns columns
     void (*plane_inverse)(const SenseCall&, int row);
-    double (*multiply_adds)(int rounds, float* result);
 };
 
 constexpr int kPlaneColumns = 4;
+
+// Runs a call whose arrays are set, but for weights (one_weight: the same for all items) and what follows from the
+// layout. results[item], unless nullptr: the sum of the item's pieces, or of a solve its root.
+void run_sense(SenseCall& call, const Layout& layout, const float* weights, bool one_weight, int threads, bool solve,
+               float* results);
 
 }  // namespace ugodit

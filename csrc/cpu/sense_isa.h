@@ -11,7 +11,6 @@ void solve_rows(const SenseCall& call, int task);
 void plane_forward(const SenseCall& call, int row);
 void plane_columns(const SenseCall& call, int chunk);
 void plane_inverse(const SenseCall& call, int row);
-double multiply_adds(int rounds, float* result);
 const SenseKernels& sense_kernels();
 
 }  // namespace ugodit::UGODIT_ISA

@@ -7,7 +7,7 @@ namespace ugodit::UGODIT_ISA {
 std::size_t rows_scratch_floats(const SenseCall& call) {
     const fft::Plan& plan = *call.plan;
     std::size_t floats = static_cast<std::size_t>(plan.n) * kValue + pass_scratch_floats(plan) +
-                         4 * image_floats(plan, RowSets(*call.layout).rows);  // sense_solve's four vectors
+                         4 * image_floats(plan, RowSets(*call.layout).rows);  // a solve's four vectors
     if (call.column_plan != nullptr) {
         const fft::Plan& column = *call.column_plan;
         // Columns, their passes, and a Mask's four tables of at most n entries each.
@@ -65,8 +65,8 @@ void sense_rows(const SenseCall& call, int task) {
 }
 
 const SenseKernels& sense_kernels() {
-    static constexpr SenseKernels kernels{Vec::kWidth,   rows_scratch_floats, sense_rows,    solve_rows,
-                                          plane_forward, plane_columns,       plane_inverse, multiply_adds};
+    static constexpr SenseKernels kernels{Vec::kWidth,   rows_scratch_floats, sense_rows,   solve_rows,
+                                          plane_forward, plane_columns,       plane_inverse};
     return kernels;
 }
 

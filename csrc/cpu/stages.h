@@ -2,7 +2,8 @@
 #pragma once
 
 #include "cpu/dense_pass.h"
-#include "fft/passes.h"
+#include "fft/butterfly.h"
+#include "fft/plan.h"
 
 namespace ugodit::UGODIT_ISA {
 
@@ -56,14 +57,42 @@ struct WorkData {
     UGODIT_INLINE void store(int position, Value value) const { store_value(value, work + position * kValue, kApart); }
 };
 
+// Forward, decimation in frequency: DFT of the column, then its twiddles. `twiddle` points at the column's radix - 1
+// values, or is nullptr where there are none.
+template <int Radix>
+UGODIT_INLINE void decimate(WorkData data, int first, int span, const Complex<float>* twiddle) {
+    if (twiddle == nullptr) {
+        fft::butterfly<Radix, false>([&](int q) UGODIT_LAMBDA { return data.load(first + q * span); },
+                                     [&](int q, Value value) UGODIT_LAMBDA { data.store(first + q * span, value); });
+    } else {
+        fft::butterfly<Radix, false>([&](int q) UGODIT_LAMBDA { return data.load(first + q * span); },
+                                     [&](int q, Value value) UGODIT_LAMBDA {
+                                         data.store(first + q * span, twiddled<false>(value, twiddle, q));
+                                     });
+    }
+}
+
+// Inverse, decimation in time: the mirror image of decimate().
+template <int Radix>
+UGODIT_INLINE void assemble(WorkData data, int first, int span, const Complex<float>* twiddle) {
+    if (twiddle == nullptr) {
+        fft::butterfly<Radix, true>([&](int q) UGODIT_LAMBDA { return data.load(first + q * span); },
+                                    [&](int q, Value value) UGODIT_LAMBDA { data.store(first + q * span, value); });
+    } else {
+        fft::butterfly<Radix, true>(
+            [&](int q) UGODIT_LAMBDA { return twiddled<true>(data.load(first + q * span), twiddle, q); },
+            [&](int q, Value value) UGODIT_LAMBDA { data.store(first + q * span, value); });
+    }
+}
+
 template <bool Inverse, int Radix>
 void stage_radix(const Plan& plan, const Stage& stage, int base, WorkData data) {
     for (int j = 0; j < stage.span; ++j) {
         const Complex<float>* twiddle = column_twiddles(plan, stage, j);
         if constexpr (Inverse) {
-            fft::assemble<Radix>(data, base + j, stage.span, twiddle);
+            assemble<Radix>(data, base + j, stage.span, twiddle);
         } else {
-            fft::decimate<Radix>(data, base + j, stage.span, twiddle);
+            decimate<Radix>(data, base + j, stage.span, twiddle);
         }
     }
 }

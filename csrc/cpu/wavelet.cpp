@@ -1,36 +1,26 @@
 // Haar shrinkage of whole images: the copy for this processor, strips dealt to threads.
 #include "cpu/wavelet.h"
 
-#include <cstdint>
-
 #include "cpu/bindings.h"
 #include "cpu/thread_pool.h"
 #include "cpu/variant.h"
 
+namespace py = pybind11;
+
 namespace ugodit {
 namespace {
 
-ShrinkStrip strip_for(Variant variant) {
-#if defined(UGODIT_HAS_ISA_VARIANTS)
-    if (variant == Variant::kAvx512) return avx512::shrink_strip();
-    if (variant == Variant::kAvx2) return avx2::shrink_strip();
-#endif
-    (void)variant;
-    return baseline::shrink_strip();
-}
-
-void shrink_wavelets(int items, int rows, int columns, int levels, int above, int left, int threads,
-                     std::uintptr_t image, std::uintptr_t weights, std::uintptr_t result) {
-    const ShrinkCall call{reinterpret_cast<const float*>(image),
-                          reinterpret_cast<const float*>(weights),
-                          reinterpret_cast<float*>(result),
+void shrink_wavelets(int items, int rows, int columns, int levels, int above, int left, int threads, Address image,
+                     Address weights, Address result) {
+    const ShrinkCall call{pointer<const float>(image),
+                          pointer<const float>(weights),
+                          pointer<float>(result),
                           rows,
                           columns,
                           levels,
                           above,
                           left};
-    pybind11::gil_scoped_release release;
-    const ShrinkStrip strip = strip_for(selected_variant());
+    const ShrinkStrip strip = UGODIT_SELECTED(shrink_strip)();
     const int strips = call.strips();
     parallel_for(items * strips, threads, [&](int index) {
         strip(call, index / strips, index % strips, thread_scratch(call.scratch_floats()));
@@ -39,8 +29,10 @@ void shrink_wavelets(int items, int rows, int columns, int levels, int above, in
 
 }  // namespace
 
-void bind_wavelet(pybind11::module_& module) {
-    module.def("shrink_wavelets", &shrink_wavelets);
+void bind_wavelet(py::module_& module) {
+    module.def("shrink_wavelets", &shrink_wavelets, py::call_guard<py::gil_scoped_release>(), py::kw_only(),
+               py::arg("items"), py::arg("rows"), py::arg("columns"), py::arg("levels"), py::arg("above"),
+               py::arg("left"), py::arg("threads"), py::arg("image"), py::arg("weights"), py::arg("result"));
 }
 
 }  // namespace ugodit

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 
+#include "cpu/variant.h"
+
 namespace ugodit {
 
 // Images (items, 2, rows, columns), real and imaginary part; weights (items): the thresholds of orthonormal details.
@@ -23,16 +25,6 @@ struct ShrinkCall {
 
 using ShrinkStrip = void (*)(const ShrinkCall& call, int item, int strip, float* scratch);
 
-namespace baseline {
-ShrinkStrip shrink_strip();
-}
-#if defined(UGODIT_HAS_ISA_VARIANTS)
-namespace avx2 {
-ShrinkStrip shrink_strip();
-}
-namespace avx512 {
-ShrinkStrip shrink_strip();
-}
-#endif
+UGODIT_DECLARE_VARIANTS(ShrinkStrip shrink_strip())
 
 }  // namespace ugodit

@@ -6,8 +6,6 @@
 // A host run may take the threads in any order, so a race within a phase shows as a result that depends on the order.
 #pragma once
 
-#include <cstddef>
-
 #if defined(__CUDACC__)
 #define UGODIT_DEVICE __device__ __forceinline__
 #else

@@ -28,6 +28,11 @@ struct EspiritThread {
     template <class T>
     using Array = Strided<T>;
 
+    template <class T>
+    UGODIT_DEVICE static Strided<T> array(T* first, int stride) {
+        return {first, stride};
+    }
+    UGODIT_DEVICE static float lane(float a, int) { return a; }
     UGODIT_DEVICE static float all(float x) { return x; }
     UGODIT_DEVICE static bool everywhere() { return true; }
     UGODIT_DEVICE static float select(bool condition, float a, float b) { return condition ? a : b; }
@@ -68,17 +73,12 @@ struct EspiritWish {
     int blocks = -1, threads = -1, shared = -1;
 };
 
-// Floats of the coefficients along a row.
-inline std::int64_t espirit_coefficient_floats(const espirit::Arguments& a) {
-    return (2 * static_cast<std::int64_t>(a.reach) + 1) * a.coils * (a.coils + 1);
-}
-
 inline EspiritPlan espirit_plan(const espirit::Arguments& a, int processors, int shared_limit, EspiritWish wish) {
     constexpr std::int64_t kMostWorkspace = std::int64_t{1} << 28;  // floats: 1 GiB
     constexpr int kReserved = 1024;                                 // of shared memory, for every block
     EspiritPlan plan{};
     plan.threads = wish.threads > 0 ? wish.threads : kEspiritThreads;
-    const std::int64_t coefficients = espirit_coefficient_floats(a);
+    const std::int64_t coefficients = a.coefficient_floats();
     const std::int64_t bytes = coefficients * static_cast<std::int64_t>(sizeof(float));
     // Two blocks on a multiprocessor at least, or the caches do as well.
     plan.shared = wish.shared >= 0 ? wish.shared == 1 : bytes <= (shared_limit + kReserved) / 2 - kReserved;
@@ -96,91 +96,6 @@ inline EspiritPlan espirit_plan(const espirit::Arguments& a, int processors, int
     return plan;
 }
 
-UGODIT_DEVICE EspiritPixel::Scratch espirit_scratch(const espirit::Arguments& a, float* memory, int thread,
-                                                    int threads) {
-    const int pairs = a.coils * (a.coils + 1) / 2;
-    const auto complexes = [&](int count) {
-        EspiritPixel::Complex* first = reinterpret_cast<EspiritPixel::Complex*>(memory) + thread;
-        memory += 2L * count * threads;
-        return Strided<EspiritPixel::Complex>{first, threads};
-    };
-    const auto reals = [&](int count) {
-        float* first = memory + thread;
-        memory += static_cast<long>(count) * threads;
-        return Strided<float>{first, threads};
-    };
-    EspiritPixel::Scratch s;
-    s.matrix = complexes(pairs);
-    s.work[0] = complexes(a.coils);
-    s.work[1] = complexes(a.coils);
-    s.scale = complexes(a.coils);
-    s.found = complexes(a.coils * a.sets);
-    s.diagonal = reals(a.coils);
-    s.off = reals(a.coils);
-    s.pivot = reals(a.coils);
-    s.solution = reals(a.coils);
-    s.value = reals(a.sets);
-    return s;
-}
-
-struct EspiritWriter {
-    const espirit::Arguments& a;
-    long pixel, plane;
-
-    UGODIT_DEVICE void eigenvalue(int set, float value) const { a.eigenvalues[set * plane + pixel] = value; }
-    UGODIT_DEVICE void map(int set, int coil, EspiritPixel::Complex value) const {
-        float* out = a.maps + 2 * ((static_cast<long>(set) * a.coils + coil) * plane + pixel);
-        out[0] = value.re;
-        out[1] = value.im;
-    }
-};
-
-// The operator's coefficients along row h, shared by the block's threads: each takes some of the coil pairs. Then, for
-// v > R, the sum and the difference of the terms at v and -v: a pixel needs one real cosine and one real sine a term.
-UGODIT_DEVICE void espirit_coefficients(const espirit::Arguments& a, int h, int thread, int threads, float* out) {
-    const int terms = 2 * a.reach + 1, pairs = a.coils * (a.coils + 1) / 2;
-    const float* phase = a.row_phases + 2L * h * terms;
-    for (int p = thread; p < pairs; p += threads) {
-        for (int v = 0; v < terms; ++v) {
-            float re = 0, im = 0;
-            for (int u = 0; u < terms; ++u) {
-                const float* in = a.correlations + 2L * ((static_cast<long>(u) * terms + v) * pairs + p);
-                re += in[0] * phase[2 * u] - in[1] * phase[2 * u + 1];
-                im += in[0] * phase[2 * u + 1] + in[1] * phase[2 * u];
-            }
-            out[2 * (v * pairs + p)] = re;
-            out[2 * (v * pairs + p) + 1] = im;
-        }
-        for (int v = 1; v <= a.reach; ++v) {
-            for (int part = 0; part < 2; ++part) {
-                float* plus = out + 2 * ((a.reach + v) * pairs + p) + part;
-                float* minus = out + 2 * ((a.reach - v) * pairs + p) + part;
-                const float sum = *plus + *minus, difference = *plus - *minus;
-                *plus = sum;
-                *minus = difference;
-            }
-        }
-    }
-}
-
-UGODIT_DEVICE void espirit_operator(const espirit::Arguments& a, int w, const float* coefficients,
-                                    Strided<EspiritPixel::Complex> matrix) {
-    const int pairs = a.coils * (a.coils + 1) / 2;
-    for (int p = 0; p < pairs; ++p) {
-        const float* centre = coefficients + 2 * (a.reach * pairs + p);
-        EspiritPixel::Complex value = {centre[0], centre[1]};
-        for (int v = 1; v <= a.reach; ++v) {
-            const float cosine = a.waves[2L * (v - 1) * a.columns + w];
-            const float sine = a.waves[(2L * (v - 1) + 1) * a.columns + w];
-            const float* sum = centre + 2 * v * pairs;
-            const float* difference = centre - 2 * v * pairs;
-            value.re += sum[0] * cosine - difference[1] * sine;
-            value.im += sum[1] * cosine + difference[0] * sine;
-        }
-        matrix[p] = value;
-    }
-}
-
 template <bool Shared, class Block>
 UGODIT_DEVICE void espirit_body(Block block, const EspiritLaunch& launch) {
     const espirit::Arguments& a = launch.arguments;
@@ -193,14 +108,16 @@ UGODIT_DEVICE void espirit_body(Block block, const EspiritLaunch& launch) {
         }
     };
     for (int h = block.index(); h < a.rows; h += launch.blocks) {
-        block.each([&](int thread) { espirit_coefficients(a, h, thread, block.threads(), coefficients()); });
+        block.each([&](int thread) { espirit::row_coefficients<1>(a, h, thread, block.threads(), coefficients()); });
         block.each([&](int thread) {
-            EspiritPixel::Scratch s = espirit_scratch(a, memory, thread, block.threads());
+            EspiritPixel::Scratch s = EspiritPixel::scratch(a, memory, thread, block.threads());
             for (int w = thread; w < a.columns; w += block.threads()) {
-                const EspiritWriter write{a, static_cast<long>(h) * a.columns + w,
-                                          static_cast<long>(a.rows) * a.columns};
-                EspiritPixel::solve(
-                    a, s, [&](Strided<EspiritPixel::Complex> m) { espirit_operator(a, w, coefficients(), m); }, write);
+                const auto cosine = [&](int v) { return a.waves[2L * (v - 1) * a.columns + w]; };
+                const auto sine = [&](int v) { return a.waves[(2L * (v - 1) + 1) * a.columns + w]; };
+                const auto evaluate = [&](Strided<EspiritPixel::Complex> matrix) {
+                    espirit::evaluate<EspiritThread>(a, coefficients(), cosine, sine, matrix);
+                };
+                EspiritPixel::solve(a, s, evaluate, EspiritPixel::Writer(a, h, w, 1));
             }
         });
     }

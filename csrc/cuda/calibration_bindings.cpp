@@ -62,7 +62,9 @@ void bind_calibration(py::module_& module) {
         .def_property_readonly("shared_bytes", [](const EspiritProblem& problem) { return problem.plan.shared_bytes; })
         .def_property_readonly("workspace_floats",
                                [](const EspiritProblem& problem) { return problem.plan.workspace_floats; });
-    module.def("espirit_maps", espirit_maps, py::call_guard<py::gil_scoped_release>());
+    module.def("espirit_maps", espirit_maps, py::call_guard<py::gil_scoped_release>(), py::arg("problem"),
+               py::kw_only(), py::arg("correlations"), py::arg("row_phases"), py::arg("waves"), py::arg("reference"),
+               py::arg("workspace"), py::arg("maps"), py::arg("eigenvalues"));
 }
 
 }  // namespace ugodit::cuda

@@ -1,6 +1,20 @@
 // Arguments of the point-wise step of ESPIRiT, on the CPU and on the GPU.
 #pragma once
 
+#if !defined(UGODIT_DEVICE)
+#if defined(__CUDACC__)
+#define UGODIT_DEVICE __device__ __forceinline__
+#else
+#define UGODIT_DEVICE inline
+#endif
+#endif
+
+#if defined(__CUDACC__)
+#define UGODIT_HOST_DEVICE __host__ __device__ __forceinline__
+#else
+#define UGODIT_HOST_DEVICE inline
+#endif
+
 namespace ugodit::espirit {
 
 // The coil by coil operator at image row h, column w is
@@ -16,6 +30,11 @@ struct Arguments {
     int coils, rows, columns, reach, sets;
     float crop;
     bool soft;  // weigh the maps by a smooth step of the eigenvalue instead of a hard one
+
+    UGODIT_HOST_DEVICE int terms() const { return 2 * reach + 1; }
+    UGODIT_HOST_DEVICE int pairs() const { return coils * (coils + 1) / 2; }  // of coils: a lower triangle
+    // Floats of the operator's coefficients along a row, see operator.h.
+    UGODIT_HOST_DEVICE long coefficient_floats() const { return 2L * terms() * pairs(); }
 };
 
 }  // namespace ugodit::espirit

@@ -24,7 +24,7 @@ UGODIT_HD constexpr bool has_butterfly(int radix) {
            radix == 12 || radix == 16;
 }
 
-template <bool Inverse, class T>
+template <class T>
 UGODIT_HD void dft2(Complex<T>& a0, Complex<T>& a1) {
     const Complex<T> difference = a0 - a1;
     a0 = a0 + a1;
@@ -95,7 +95,7 @@ struct Butterfly<2, Inverse> {
     template <class In, class Out>
     static UGODIT_HD void run(const In& in, const Out& out) {
         auto a0 = in(0), a1 = in(1);
-        dft2<Inverse>(a0, a1);
+        dft2(a0, a1);
         out(0, a0);
         out(1, a1);
     }

@@ -1,4 +1,4 @@
-// Complex values over any arithmetic type: float in a CUDA thread or a test, a SIMD vector of coils on the CPU.
+// Complex values over any arithmetic type: float in a CUDA thread, a SIMD vector of coils on the CPU.
 //
 // A type T works here if it has + - and unary -, `Broadcast<T>::of(float)`, and the functions madd and nmadd below
 // (found by argument-dependent lookup for SIMD vectors). Everything is forced inline, so that no copy compiled for one

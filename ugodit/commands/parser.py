@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from ugodit.errors import InputError
+from ugodit.errors import InputError, NotBuiltError
 from ugodit.fit.config_fields import did_you_mean
 
 EARLIER_OPTIONS = {"--unadapted": "--zero-shot", "--start": "--decoder"}
@@ -93,6 +93,9 @@ def run(command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
         return command(argv)
     except InputError as error:
         print(f"ugodit: error: {in_options(' '.join(str(error).split()))}", file=sys.stderr)
+        return 2
+    except NotBuiltError as error:
+        print(f"ugodit: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("ugodit: interrupted", file=sys.stderr)

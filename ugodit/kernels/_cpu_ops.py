@@ -18,14 +18,14 @@ _LANES = 16
 
 @lru_cache(maxsize=256)
 def _maps_shape(coils: int, height: int, width: int, both: bool) -> tuple[int, ...]:
-    _, groups, blocks = _cpu.layout(coils, height, width, both)
+    _, groups, blocks = _cpu.layout(coils=coils, height=height, width=width, both=both)
     shape = (groups, blocks, width, 2, _LANES)
     return (1, *shape) if both else shape
 
 
 @lru_cache(maxsize=256)
 def _kspace_shape(coils: int, height: int, width: int, both: bool) -> tuple[int, ...]:
-    _, groups, blocks = _cpu.layout(coils, height, width, both)
+    _, groups, blocks = _cpu.layout(coils=coils, height=height, width=width, both=both)
     return (1, blocks, width, height, 2, _LANES) if both else (groups, blocks, width, 2, _LANES)
 
 
@@ -38,13 +38,38 @@ def _plain(tensor: Tensor) -> Tensor:
     return tensor.contiguous()
 
 
+def _shapes(batch: int, coils: int, height: int, width: int, both: bool) -> _cpu.Problem:
+    """What packing is given."""
+    threads = torch.get_num_threads()
+    return _cpu.Problem(items=batch, coils=coils, height=height, width=width, both=both, threads=threads)
+
+
+def _problem(
+    batch: int, coils: int, height: int, width: int, both: bool, maps: Tensor, weights: Tensor
+) -> _cpu.Problem:
+    """What every other call is given, from checked and plain tensors."""
+    return _cpu.Problem(
+        items=batch,
+        coils=coils,
+        height=height,
+        width=width,
+        both=both,
+        threads=torch.get_num_threads(),
+        maps=maps.data_ptr(),
+        one_map=maps.shape[0] == 1,
+        weights=weights.data_ptr(),
+        one_weight=weights.shape[0] == 1,
+    )
+
+
 def pack_maps(maps: Tensor, both: bool, *, half: bool = False) -> Tensor:
     if half:
         raise ValueError("half: expected False on the CPU, whose kernels read float32 maps only, got True")
     batch, coils, height, width = maps.shape
     packed = torch.empty((batch, *_maps_shape(coils, height, width, both)), dtype=torch.float32)
     maps = _plain(maps)
-    _cpu.pack_maps(batch, coils, height, width, both, torch.get_num_threads(), maps.data_ptr(), packed.data_ptr())
+    shapes = _shapes(batch, coils, height, width, both)
+    _cpu.pack_maps(shapes, maps=maps.data_ptr(), packed=packed.data_ptr())
     return packed
 
 
@@ -52,7 +77,8 @@ def pack_kspace(kspace: Tensor, both: bool) -> Tensor:
     batch, coils, height, width = kspace.shape
     packed = torch.empty((batch, *_kspace_shape(coils, height, width, both)), dtype=torch.float32)
     kspace = _plain(kspace)
-    _cpu.pack_kspace(batch, coils, height, width, both, torch.get_num_threads(), kspace.data_ptr(), packed.data_ptr())
+    shapes = _shapes(batch, coils, height, width, both)
+    _cpu.pack_kspace(shapes, kspace=kspace.data_ptr(), packed=packed.data_ptr())
     return packed
 
 
@@ -78,21 +104,12 @@ def _sense_residual(
     loss = torch.empty(batch)
     gradient = torch.empty((batch, 2, height, width))
     _cpu.sense_residual(
-        batch,
-        coils,
-        height,
-        width,
-        both,
-        torch.get_num_threads(),
-        image.data_ptr(),
-        maps.data_ptr(),
-        maps.shape[0] == 1,
-        0 if kspace is None else kspace.data_ptr(),
-        kspace is not None and kspace.shape[0] == 1,
-        weights.data_ptr(),
-        weights.shape[0] == 1,
-        loss.data_ptr(),
-        gradient.data_ptr(),
+        _problem(batch, coils, height, width, both, maps, weights),
+        image=image.data_ptr(),
+        kspace=0 if kspace is None else kspace.data_ptr(),
+        one_kspace=kspace is not None and kspace.shape[0] == 1,
+        loss=loss.data_ptr(),
+        gradient=gradient.data_ptr(),
     )
     return loss, gradient
 
@@ -103,24 +120,11 @@ def _sense_forward(image: Tensor, maps: Tensor, weights: Tensor, coils: int) -> 
     _checks.coils(coils)
     _checks.packed("maps", maps, batch, _maps_shape(coils, height, width, both))
     image, maps, weights = _plain(image), _plain(maps), _plain(weights)
-    threads = torch.get_num_threads()
     packed = torch.empty((batch, *_kspace_shape(coils, height, width, both)))
-    _cpu.sense_forward(
-        batch,
-        coils,
-        height,
-        width,
-        both,
-        threads,
-        image.data_ptr(),
-        maps.data_ptr(),
-        maps.shape[0] == 1,
-        weights.data_ptr(),
-        weights.shape[0] == 1,
-        packed.data_ptr(),
-    )
+    problem = _problem(batch, coils, height, width, both, maps, weights)
+    _cpu.sense_forward(problem, image=image.data_ptr(), kspace=packed.data_ptr())
     measured = torch.empty((batch, coils, height, width, 2))
-    _cpu.unpack_kspace(batch, coils, height, width, both, threads, packed.data_ptr(), measured.data_ptr())
+    _cpu.unpack_kspace(problem, packed=packed.data_ptr(), kspace=measured.data_ptr())
     return measured
 
 
@@ -133,25 +137,9 @@ def _sense_adjoint(kspace: Tensor, maps: Tensor, weights: Tensor, coils: int) ->
     _checks.packed("maps", maps, batch, _maps_shape(coils, height, width, both))
     packed = pack_kspace(torch.view_as_complex(_plain(kspace)), both)
     maps, weights = _plain(maps), _plain(weights)
-    loss = torch.empty(batch)
     image = torch.empty((batch, 2, height, width))
-    _cpu.sense_residual(
-        batch,
-        coils,
-        height,
-        width,
-        both,
-        torch.get_num_threads(),
-        0,  # no image: the k-space alone
-        maps.data_ptr(),
-        maps.shape[0] == 1,
-        packed.data_ptr(),
-        False,
-        weights.data_ptr(),
-        weights.shape[0] == 1,
-        loss.data_ptr(),
-        image.data_ptr(),
-    )
+    problem = _problem(batch, coils, height, width, both, maps, weights)
+    _cpu.sense_adjoint(problem, kspace=packed.data_ptr(), image=image.data_ptr())
     return image
 
 
@@ -178,22 +166,14 @@ def _sense_solve(
     solution = torch.empty((batch, 2, height, width))
     residual_norm = torch.empty(batch)
     _cpu.sense_solve(
-        batch,
-        coils,
-        height,
-        width,
-        torch.get_num_threads(),
-        rhs.data_ptr(),
-        start.data_ptr(),
-        maps.data_ptr(),
-        maps.shape[0] == 1,
-        weights.data_ptr(),
-        weights.shape[0] == 1,
-        mu.data_ptr(),
-        iterations,
-        tolerance,
-        solution.data_ptr(),
-        residual_norm.data_ptr(),
+        _problem(batch, coils, height, width, both, maps, weights),
+        rhs=rhs.data_ptr(),
+        start=start.data_ptr(),
+        mu=mu.data_ptr(),
+        iterations=iterations,
+        tolerance=tolerance,
+        solution=solution.data_ptr(),
+        residual_norm=residual_norm.data_ptr(),
     )
     return solution, residual_norm
 

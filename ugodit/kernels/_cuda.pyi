@@ -81,6 +81,7 @@ class EspiritProblem:
 
 def espirit_maps(
     problem: EspiritProblem,
+    *,
     correlations: int,
     row_phases: int,
     waves: int,

@@ -1,6 +1,6 @@
 """The kernels on CUDA: checks arguments, allocates outputs and hands raw pointers to ugodit.kernels._cuda.
 
-Packed layouts (csrc/cuda/sense.h), W at most LARGEST_WIDTH:
+Packed layouts (csrc/cuda/row.h), W at most LARGEST_WIDTH:
     maps     (B, H, C, W, 2) float32 in the order of the transform's positions, divided by sqrt(W); with half=True
              (B, H, C, W) float32 words that hold two halves each, arithmetic stays in float32
     kspace   (B, words): the slot of the line at each of W positions (-1: a line of zeros, which is not stored), one

@@ -62,32 +62,28 @@ def espirit_maps_(
     columns_first = torch.triu_indices(coils, coils, device=correlations.device).flip(0)
     packed = correlations[:, :, columns_first[0], columns_first[1]]
     cosines_sines = torch.view_as_real(_waves(columns, terms)[:, terms // 2 + 1 :]).permute(1, 2, 0)
-    inputs = [
-        packed.to(device, torch.complex64).resolve_conj().contiguous(),
-        _waves(rows, terms).to(device, torch.complex64).contiguous(),
-        cosines_sines.to(device, torch.float32).contiguous(),
-        reference.to(device, torch.complex64).resolve_conj().contiguous(),
-    ]
-    sizes = (coils, rows, columns, terms // 2, sets)
+    arrays = {
+        "correlations": packed.to(device, torch.complex64).resolve_conj().contiguous(),
+        "row_phases": _waves(rows, terms).to(device, torch.complex64).contiguous(),
+        "waves": cosines_sines.to(device, torch.float32).contiguous(),
+        "reference": reference.to(device, torch.complex64).resolve_conj().contiguous(),
+        "maps": maps,
+        "eigenvalues": eigenvalues,
+    }
+    addresses = {name: array.data_ptr() for name, array in arrays.items()}
+    sizes = {"coils": coils, "rows": rows, "columns": columns, "reach": terms // 2, "sets": sets}
     if device.type == "cpu" and module is None:
-        arrays = [x.data_ptr() for x in (*inputs, maps, eigenvalues)]
-        _cpu.espirit_maps(*sizes, crop, soft, torch.get_num_threads(), *arrays)
+        threads = torch.get_num_threads()
+        _cpu.espirit_maps(_cpu.EspiritProblem(**sizes, crop=crop, soft=soft, threads=threads), **addresses)
         return
     module = module or _cuda_ops.extension()
     assert module is not None
-    names = ("coils", "rows", "columns", "reach", "sets")
-    problem = module.EspiritProblem(
-        **dict(zip(names, sizes, strict=True)),
-        crop=crop,
-        soft=soft,
-        device=device.index or 0,
-        stream=_cuda_ops.current_stream(device),
-        **wish,
-    )
+    stream = _cuda_ops.current_stream(device)
+    problem = module.EspiritProblem(**sizes, crop=crop, soft=soft, device=device.index or 0, stream=stream, **wish)
     workspace = torch.empty(problem.workspace_floats, device=device)
     if device.type == "cpu":
         workspace.fill_(torch.nan)  # nothing may rely on what memory held before
-    module.espirit_maps(problem, *(x.data_ptr() for x in (*inputs, workspace, maps, eigenvalues)))
+    module.espirit_maps(problem, **addresses, workspace=workspace.data_ptr())
 
 
 def _waves(length: int, terms: int) -> Tensor:

@@ -39,8 +39,18 @@ def shrink_wavelets(image: Tensor, weight: Tensor, shift: tuple[int, int]) -> Te
     image, weight = image.contiguous(), weight.contiguous()
     result = torch.empty_like(image)
     items, _, rows, columns = image.shape
-    arrays = [x.data_ptr() for x in (image, weight, result)]
-    _cpu.shrink_wavelets(items, rows, columns, LEVELS, *shift, torch.get_num_threads(), *arrays)
+    _cpu.shrink_wavelets(
+        items=items,
+        rows=rows,
+        columns=columns,
+        levels=LEVELS,
+        above=shift[0],
+        left=shift[1],
+        threads=torch.get_num_threads(),
+        image=image.data_ptr(),
+        weights=weight.data_ptr(),
+        result=result.data_ptr(),
+    )
     return result
 
 
