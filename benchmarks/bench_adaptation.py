@@ -34,13 +34,15 @@ sys.path.insert(0, str(ROOT))
 
 import gpu_script  # noqa: E402
 
-from ugodit.fit.config import FitConfig  # noqa: E402
+from ugodit.data.geometry import centred_fft, centred_ifft  # noqa: E402
 from ugodit.fit.fit import fit  # noqa: E402
-from ugodit.kernels import reference  # noqa: E402
+from ugodit.fit.fit_config import FitConfig  # noqa: E402
+from ugodit.fit.model_config import ModelConfig  # noqa: E402
 from ugodit.networks import GroupNet, NetworkConfig, reference_unet  # noqa: E402
 from ugodit.networks.unrolled import Unrolled  # noqa: E402
-from ugodit.operators import SenseOperator  # noqa: E402
-from ugodit.priors.adaptation import build_model, normalize  # noqa: E402
+from ugodit.operators.scale import normalize  # noqa: E402
+from ugodit.operators.sense import SenseOperator  # noqa: E402
+from ugodit.priors.adaptation import build_model  # noqa: E402
 
 RESULTS = "adaptation_gpu.json"
 SIZE = (15, 320, 368)
@@ -49,6 +51,9 @@ SMALL = (3, 24, 40)
 AGREEMENT = 5e-3
 # Steps of a fit before it is timed: both graphs are captured, everything is compiled.
 WARM_UP = 12
+
+FORM = ModelConfig(next_input="data_consistent", loss="norm")
+"""The published one, without the noise of 1e-5 that it adds to its input."""
 
 Row = dict[str, Any]
 
@@ -64,19 +69,19 @@ class Problem:
         line = torch.arange(width)
         mask = (line % 5 == 1) | ((line - width // 2).abs() < 0.04 * width)
         image = torch.randn(slices, 1, height, width, dtype=torch.complex64, generator=generator)
-        kspace = reference.centred_fft(maps * image, (-2, -1)) * mask
+        kspace = centred_fft(maps * image, (-2, -1)) * mask
         self.operator, scale = normalize(SenseOperator.from_kspace(kspace, maps, mask, device=device))
         self.maps, self.kspace, self.mask = maps.to(device), kspace.to(device) / scale, mask.float().to(device)
         self.network, self.slices, self.device = network, slices, device
 
-    def model(self, config: FitConfig) -> Unrolled:
+    def model(self) -> Unrolled:
         group = GroupNet(self.network, self.slices, seed=0).freeze_encoder()
-        return build_model(group, config).to(self.device)
+        return build_model(group, FORM).to(self.device)
 
 
 def published_steps(problem: Problem, config: FitConfig) -> Iterator[Tensor]:
     """The reference's loop on one slice: yields each step's loss."""
-    network = problem.model(config).network
+    network = problem.model().network
     optimizer = torch.optim.Adam(network.decoder.parameters(), lr=config.learning_rate)
     maps, kspace, mask = problem.maps, problem.kspace, problem.mask
     z = problem.operator.initial()
@@ -84,22 +89,22 @@ def published_steps(problem: Problem, config: FitConfig) -> Iterator[Tensor]:
         optimizer.zero_grad()
         image = network.decoder(network.encoder(z), z)
         coil_images = maps * torch.complex(image[:, 0], image[:, 1])[:, None]
-        predicted = mask * reference.centred_fft(coil_images, (-2, -1))
+        predicted = mask * centred_fft(coil_images, (-2, -1))
         loss = torch.linalg.norm(predicted - kspace) / torch.linalg.norm(kspace)
         loss = loss + config.autoencoding * torch.linalg.norm(image - z) / torch.linalg.norm(z)
         loss.backward()
         optimizer.step()
         if iteration % config.inner_steps == 0:
             with torch.no_grad():
-                error = mask * reference.centred_fft(maps * torch.complex(image[:, 0], image[:, 1])[:, None], (-2, -1))
-                gradient = (maps.conj() * reference.centred_ifft(error - kspace, (-2, -1))).sum(1)
+                error = mask * centred_fft(maps * torch.complex(image[:, 0], image[:, 1])[:, None], (-2, -1))
+                gradient = (maps.conj() * centred_ifft(error - kspace, (-2, -1))).sum(1)
                 z = image.detach() - torch.stack([gradient.real, gradient.imag], dim=1)
         yield loss.detach()
 
 
 def our_steps(problem: Problem, config: FitConfig) -> Iterator[Tensor]:
     """`fit`: yields each step's loss."""
-    for step in fit(problem.model(config), [problem.operator], config):
+    for step in fit(problem.model(), [problem.operator], FORM, config):
         yield step.loss_tensor
 
 
@@ -136,16 +141,8 @@ def agree(problem: Problem, config: FitConfig) -> None:
 
 
 def configuration(inner_steps: int, steps: int, **fields: Any) -> FitConfig:
-    """The published adaptation, without the noise of 1e-5 that it adds to its input."""
-    return FitConfig(
-        steps=steps,
-        inner_steps=inner_steps,
-        next_input="data_consistent",
-        loss="norm",
-        autoencoding=1e-3,
-        learning_rate=4e-4,
-        **fields,
-    )
+    """The published adaptation's."""
+    return FitConfig(steps=steps, inner_steps=inner_steps, autoencoding=1e-3, learning_rate=4e-4, **fields)
 
 
 WAYS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -189,9 +186,9 @@ def measure(size: tuple[int, int, int], network: NetworkConfig, device: torch.de
     many = Problem(size, 2 if small else 8, device, network)
     for together in (True, False):
         config = configuration(10, steps, precision="bfloat16", compile="off")
-        model = many.model(config)
+        model = many.model()
         model.network.together = together
-        losses = (step.loss_tensor for step in fit(model, [many.operator], config))
+        losses = (step.loss_tensor for step in fit(model, [many.operator], FORM, config))
         ours = milliseconds(losses, device, count) / many.slices
         way = "grouped convolutions" if together else "one slice after another"
         row = {"way": f"bfloat16, CUDA graph, {way}", "inner steps": 10, "slices": many.slices}
