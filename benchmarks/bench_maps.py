@@ -28,16 +28,17 @@ from records import environment
 from torch import Tensor
 
 from ugodit.calibration import estimate_maps, maps_from_block
-from ugodit.data.geometry import center_crop
+from ugodit.calibration.maps import WIDE_ACS, reconstruction_maps
+from ugodit.data.geometry import center_crop, central
 from ugodit.data.masks import cartesian_mask
 from ugodit.data.scan import Scan
-from ugodit.data.undersampling import acs_width, central, undersample
+from ugodit.data.undersampling import acs_width, undersample
 from ugodit.evaluation import metrics
 from ugodit.evaluation.baselines import cg_sense
+from ugodit.operators.scale import normalize
 from ugodit.operators.sense import SenseOperator
-from ugodit.priors.adaptation import adapt, from_scratch, normalize
+from ugodit.priors.adaptation import adapt, from_scratch
 from ugodit.priors.presets import preset
-from ugodit.reconstruction.preparation import WIDE_ACS, reconstruction_maps
 
 TOLERANCE = 0.05
 """dB that ours may score below sigpy's."""
@@ -72,10 +73,10 @@ def cg(operator: SenseOperator) -> Tensor:
     return cg_sense(operator) * operator.sensitivity
 
 
-def recipe(operator: SenseOperator) -> Tensor:
+def fitted(operator: SenseOperator) -> Tensor:
     """What `reconstruct --preset fast` makes of it without a prior."""
     chosen = preset("fast")
-    *_, last = adapt(operator, from_scratch(operator, chosen.network, chosen.alone), chosen.alone)
+    *_, last = adapt(operator, from_scratch(operator, chosen.network, chosen.alone_model, chosen.alone))
     return last.averages()[0]
 
 
@@ -91,7 +92,7 @@ def psnr(tested: Slice, scan: Scan, maps: Tensor, reconstruct: Callable[[SenseOp
     return round(metrics.psnr(scan.target.numpy(), center_crop(magnitude, scan.crop).numpy(), tested.maximum), 3)
 
 
-def compare(tested: Slice, central_lines: int | None, with_recipe: bool) -> dict[str, Any]:
+def compare(tested: Slice, central_lines: int | None, with_fit: bool) -> dict[str, Any]:
     """Scores and seconds of every kind of maps; central_lines None: 8 % of them, as the commands keep."""
     width = tested.scan.kspace.shape[-1]
     fraction = 0.08 if central_lines is None else central_lines / width
@@ -104,8 +105,8 @@ def compare(tested: Slice, central_lines: int | None, with_recipe: bool) -> dict
         maps = find(scan, lines)
         result[f"{name}_seconds"] = round(time.perf_counter() - began, 3)
         result[f"{name}_psnr_db"] = psnr(tested, scan, maps, cg)
-        if with_recipe and name in ("sigpy", "shipped"):
-            result[f"{name}_fast_preset_psnr_db"] = psnr(tested, scan, maps, recipe)
+        if with_fit and name in ("sigpy", "shipped"):
+            result[f"{name}_fast_preset_psnr_db"] = psnr(tested, scan, maps, fitted)
     for name in ("same settings", "shipped"):
         ours, theirs = result[f"{name}_psnr_db"], result["sigpy_psnr_db"]
         result[f"{name}_minus_sigpy_db"] = None if ours is None or theirs is None else round(ours - theirs, 3)
@@ -133,7 +134,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="the data folder (default: UGODIT_DATA or ../shared/data)")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--skip-recipe", action="store_true", help="CG-SENSE only: under a minute")
+    parser.add_argument("--skip-fit", action="store_true", help="CG-SENSE only: under a minute")
     parser.add_argument("--suites", nargs="+", default=["brains", "knees"])
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -142,7 +143,7 @@ def main() -> None:
     rows = []
     for central_lines in (24, None):
         for tested in slices:
-            rows.append(compare(tested, central_lines, not arguments.skip_recipe))
+            rows.append(compare(tested, central_lines, not arguments.skip_fit))
             print(json.dumps(rows[-1]), flush=True)
     worst = summary(rows)
     passed = {name: value >= -TOLERANCE for name, value in worst.items()}

@@ -134,9 +134,11 @@ def _data_folder(named: Path | None) -> Path:
 
 
 def _brains(folder: Path) -> Suite:
-    slices = [one for path in sorted(folder.glob("brain_*.h5")) for one in _volume(path, every_slice=True)]
+    # Magnitudes alone are anatomy for simulated coils: nothing was measured of theirs.
+    paths = [path for path in sorted(folder.glob("brain_*.h5")) if "_magnitude_" not in path.name]
+    slices = [one for path in paths for one in _volume(path, every_slice=True)]
     if not slices:
-        raise InputError(f"--data: {folder}: expected brain_*.h5, found none")
+        raise InputError(f"--data: {folder}: expected brain_*.h5 with k-space, found none")
     return Suite("brains", "real multi-coil brains, fully sampled", AS_MEASURED, tuple(slices), tuple(slices))
 
 

@@ -62,8 +62,10 @@ class ConvDecoder(nn.Module):
             self._fixed = torch.randn((1, self.channels, *smallest), generator=generator).to(z.device)
         return [self._fixed.expand(len(z), -1, -1, -1)]
 
-    def decode(self, features: Sequence[Tensor], z: Tensor, which: slice | None = None, calls: Calls = PLAIN) -> Tensor:
-        """The images (B, 2, H, W), the size of z. There is one decoder: `which` is for the loop's sake."""
+    def decode(
+        self, features: Sequence[Tensor], z: Tensor, decoders: slice | None = None, calls: Calls = PLAIN
+    ) -> Tensor:
+        """The images (B, 2, H, W), the size of z. There is one decoder: `decoders` is for the loop's sake."""
         x = features[0]
         sizes = self.sizes(z.shape[-2:])
         for size, convolution, norm in zip(sizes[1:], self.convolutions, self.norms, strict=True):
@@ -71,9 +73,9 @@ class ConvDecoder(nn.Module):
         image: Tensor = self.head(x).to(z.dtype)
         return image
 
-    def forward(self, z: Tensor, which: slice | None = None, calls: Calls = PLAIN) -> Tensor:
+    def forward(self, z: Tensor, decoders: slice | None = None, calls: Calls = PLAIN) -> Tensor:
         """decode(encode(z), z)."""
-        return self.decode(self.encode(z), z, which)
+        return self.decode(self.encode(z), z, decoders)
 
     def sizes(self, shape: Sequence[int]) -> list[tuple[int, int]]:
         """Of the input and of every layer's output: the last two are the image's, so that one layer works in full."""

@@ -55,6 +55,15 @@ def target_path(cache: Path, record: Record) -> Path:
     return cache / "targets" / f"{digest({name: record[name] for name in ('suite', 'case', 'noise', 'shape')})}.npz"
 
 
+def save_images(cache: Path, record: Record, images: Mapping[str, Picture], target: Picture) -> None:
+    """A run's images, by the names that `image_path` gives them, and its case's target."""
+    for path, arrays in ((image_path(cache, record), images), (target_path(cache, record), {"target": target})):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial.npz")
+        np.savez_compressed(partial, **arrays)
+        partial.replace(path)
+
+
 def case_picture(records: Sequence[Record], cache: Path, folder: Path) -> Path | None:
     """The montage of one case (records of one slice, acceleration and seed); None where no image is cached."""
     panels: dict[str, Picture] = {}

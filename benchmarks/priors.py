@@ -1,4 +1,4 @@
-"""Group priors for the benchmark: trained once for each configuration, kept in the cache folder."""
+"""Group priors: trained once for each configuration, kept in the cache folder."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from typing import Any
 from records import digest
 from scoring import Stopwatch
 
-from ugodit.commands.progress import follow
+from ugodit.commands.progress import ProgressObserver
 from ugodit.errors import InputError
-from ugodit.fit.config import FitConfig
+from ugodit.fit.fit import fit
+from ugodit.fit.fit_config import TrainConfig
+from ugodit.fit.model_config import ModelConfig
 from ugodit.networks.config import NetworkConfig
 from ugodit.priors.prior import Prior, provenance
-from ugodit.priors.training import group_model, train
+from ugodit.priors.training import group_model
 from ugodit.reconstruction.preparation import Prepared
 
 Configuration = Mapping[str, Any]
 
 
 def trained(configuration: Configuration, scans: Callable[[], list[Prepared]], cache: Path) -> Prior:
-    """The prior of `configuration` (network, train, group: what its scans are), from the cache if it is there.
+    """The prior of `configuration` (network, model, train, group: what its scans are), from the cache if it is there.
 
     `scans` makes the training scans ready, in the order of `configuration["group"]`; it is called only for training.
     The provenance holds `seconds` and `cpu_seconds` of the training.
@@ -31,20 +33,18 @@ def trained(configuration: Configuration, scans: Callable[[], list[Prepared]], c
     path = cache / "priors" / f"{digest(configuration)}.safetensors"
     if path.exists():
         return Prior.load(path)
-    config = FitConfig.from_dict(configuration["train"])
+    form, config = ModelConfig.from_dict(configuration["model"]), TrainConfig.from_dict(configuration["train"])
     prepared = scans()
-    operators = [scan.operator for scan in prepared]
-    model = group_model(operators, NetworkConfig.from_dict(configuration["network"]), config)
-    last = None
+    operators = [one.operator for one in prepared]
+    model = group_model(operators, NetworkConfig.from_dict(configuration["network"]), form, config)
     with Stopwatch() as watch:
-        for step in follow(train(model, operators, config), config.steps, f"  group of {len(operators)}"):
-            last = step
-    assert last is not None
+        last = ProgressObserver().follow(fit(model, operators, form, config), f"  group of {len(operators)}")
     prior = Prior.of(
         model.network,
+        model=form,
         training=config.to_dict(),
         provenance=provenance(
-            scans=[{"name": scan.scan.name, "slice": scan.scan.slice_index} for scan in prepared],
+            scans=[{"name": one.name, "slice": one.slice_index} for one in prepared],
             acceleration=configuration["sampling"]["acceleration"],
             seed=config.seed,
             scale="99.5th percentile of the zero-filled magnitude is 1",

@@ -14,8 +14,11 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from ugodit.data.scan import Scan
 from ugodit.evaluation import metrics
 from ugodit.fit.fit import Step
+from ugodit.fit.initial import InitialEstimates
+from ugodit.priors.adaptation import FitPlan, adapt
 from ugodit.reconstruction.preparation import Prepared
 
 Picture = NDArray[np.float32]
@@ -30,6 +33,8 @@ class Problem:
     """A slice and its measurements, the same for all methods."""
 
     tested: Slice
+    measured: Scan
+    """The slice's scan, undersampled."""
     prepared: Prepared
     maps: Tensor
     """complex64 (C, H, W), the maps of the prepared operator on the full field of view."""
@@ -102,7 +107,24 @@ def checkpoints(steps: int, count: int) -> set[int]:
     return {round(float(step)) for step in found if round(step) >= 1}
 
 
-def follow(problem: Problem, steps: Iterator[Step], total: int, *, cheap: bool, budget: float | None = None) -> Outcome:
+def fitted(
+    problem: Problem,
+    plan: FitPlan,
+    watch: Stopwatch,
+    *,
+    estimates: InitialEstimates | None = None,
+    budget: float | None = None,
+) -> Outcome:
+    """The outcome of a plan; the time on the watch, which the plan took to make, is added. `estimates`: see `adapt`."""
+    steps = adapt(problem.prepared.operator, plan, estimates)
+    outcome = follow(problem, steps, cheap=plan.form.splitting == "all", budget=budget)
+    outcome.more["parameters"] = sum(parameter.numel() for parameter in plan.model.parameters())
+    outcome.seconds += watch.seconds
+    outcome.cpu_seconds += watch.cpu_seconds
+    return outcome
+
+
+def follow(problem: Problem, steps: Iterator[Step], *, cheap: bool, budget: float | None = None) -> Outcome:
     """Run a fit to its end (or for `budget` seconds) and score it on the way.
 
     cheap: images and averages are at hand at every step, so that the truth can choose among many; else every score
@@ -111,7 +133,7 @@ def follow(problem: Problem, steps: Iterator[Step], total: int, *, cheap: bool, 
     curve: list[tuple[int, float, float]] = []
     best: dict[str, float] | None = None
     best_image: Picture | None = None
-    scored = checkpoints(total, CHEAP_EVALUATIONS if cheap else CURVE_POINTS)
+    scored: set[int] = set()
     cpu_seconds = 0.0
     step, average = None, None
     while True:
@@ -119,6 +141,7 @@ def follow(problem: Problem, steps: Iterator[Step], total: int, *, cheap: bool, 
             step = next(steps, None)
         cpu_seconds += watch.cpu_seconds
         assert step is not None, "a fit ends with a step that says why"
+        scored = scored or checkpoints(step.total, CHEAP_EVALUATIONS if cheap else CURVE_POINTS)
         over = budget is not None and step.seconds >= budget
         if step.iteration not in scored and not step.stopped and not over:
             continue
@@ -136,7 +159,7 @@ def follow(problem: Problem, steps: Iterator[Step], total: int, *, cheap: bool, 
     best |= problem.scores(best_image)
     stopped = step.stopped or f"time budget of {budget:g} s"
     more = {"steps": step.iteration, "stopped": stopped, "final_loss": step.loss}
-    return Outcome(average, step.seconds, cpu_seconds, _thinned(curve, total), best, best_image, more)
+    return Outcome(average, step.seconds, cpu_seconds, _thinned(curve, step.total), best, best_image, more)
 
 
 def _thinned(curve: list[tuple[int, float, float]], total: int) -> list[list[float]]:

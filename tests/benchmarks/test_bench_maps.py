@@ -15,13 +15,19 @@ def chosen(source: str) -> Slice:
 
 @pytest.mark.parametrize("source", ["drawn", "real"])
 def test_same_samples_and_settings_score_as_sigpys(source: str) -> None:
-    row = bench_maps.compare(chosen(source), 24, with_recipe=False)
+    row = bench_maps.compare(chosen(source), 24, with_fit=False)
     assert row["acs_lines"] == 24
     worst = bench_maps.summary([row])
     assert set(worst) == {"same settings", "shipped"}
     assert abs(worst["same settings"]) <= bench_maps.TOLERANCE
     if source == "real":
         assert worst["shipped"] >= -bench_maps.TOLERANCE
+
+
+def test_the_fast_preset_reconstructs_with_maps_of_both() -> None:
+    worst = bench_maps.summary([bench_maps.compare(chosen("drawn"), 24, with_fit=True)])
+    assert set(worst) == {"same settings", "shipped", "shipped, fast preset"}
+    assert worst["shipped, fast preset"] >= -bench_maps.TOLERANCE
 
 
 def test_scores_that_are_missing_are_left_out() -> None:

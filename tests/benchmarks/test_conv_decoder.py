@@ -3,8 +3,9 @@ import torch
 from conv_decoder import ConvDecoder
 from scans import small_operator
 
-from ugodit.fit.config import FitConfig
-from ugodit.priors.adaptation import adapt, build_model
+from ugodit.fit.fit_config import FitConfig
+from ugodit.fit.model_config import ModelConfig
+from ugodit.priors.adaptation import FitPlan, adapt, build_model
 
 
 @pytest.mark.parametrize("parameters", [500, 20_000, 300_000])
@@ -35,7 +36,8 @@ def test_the_global_random_state_is_left_alone():
 
 def test_the_loop_fits_it():
     operator, _ = small_operator()
-    config = FitConfig(steps=60, next_input="fixed", learning_rate=1e-2)
-    losses = [step.loss for step in adapt(operator, build_model(ConvDecoder(8, 4), config), config)]
+    form = ModelConfig(next_input="fixed")
+    plan = FitPlan(build_model(ConvDecoder(8, 4), form), form, FitConfig(steps=60, learning_rate=1e-2))
+    losses = [step.loss for step in adapt(operator, plan)]
     # It explains nothing at first (a loss relative to the measurements' energy) and half of them after 60 steps.
     assert losses[-1] < 0.5 < losses[0]

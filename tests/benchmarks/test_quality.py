@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -7,10 +8,12 @@ import quality
 import records
 from cases import Wanted, check_disjoint, load_suite
 from helpers import centred_ifft, data_folder, random_complex, write_fastmri
+from methods import METHODS
 from pictures import image_path, target_path
 from scoring import checkpoints
 
 from ugodit.errors import InputError
+from ugodit.priors import acceptance
 
 TINY = ["run", "--suite", "drawn_knees", "--size", "48x48", "--coils", "4", "--group", "2", "--accelerations", "4"]
 STEPS = ["--preset", "fast", "--baseline-steps", "3", "--paper-steps", "2,3", "--set", "alone.fit.steps=2"]
@@ -89,6 +92,13 @@ def test_every_method_runs_and_a_prior_is_trained_once(tmp_path):
     assert ours[0] == ours[1]
     assert ours[0]["seconds"] > 0
     assert (ours[0]["scans"], ours[0]["steps"]) == (2, 2)
+    # A prior of two steps is none. Its judgement is the same whether it is then adapted or used zero-shot.
+    judged = [runs[name]["more"]["held_out_errors"] for name in ("group_unadapted", "group_adapted")]
+    assert judged[0] == judged[1]
+    assert judged[0]["prior"] / judged[0]["initial"] > acceptance.FITS
+    assert runs["group_adapted"]["more"]["prior_mode"] == "reject"
+    assert runs["ugodit_paper"]["more"]["prior_mode"] == "adapt"
+    assert runs["group_unadapted"]["more"]["uncertainty"]["error_over_uncertainty"] > 0
     group = runs["group_adapted"]["configuration"]["group"]
     assert [one["subject"] for one in group] == ["drawn knee 1", "drawn knee 2"]
     # Every training scan has lines of its own, none those of the tested scan.
@@ -97,6 +107,44 @@ def test_every_method_runs_and_a_prior_is_trained_once(tmp_path):
     (other,) = bench(tmp_path, "--prior-suite", "drawn_brains", methods="group_unadapted")
     assert other["label"] == "ours, prior unadapted (fast; prior of drawn_brains)"
     assert other["configuration"]["group"][0]["subject"] == "drawn brain 1"
+
+
+@pytest.mark.parametrize(
+    ("mode", "limits"), [("adapt", {"FITS": 9}), ("initialise", {"FITS": 0, "HELPS": 9, "OPEN": 0})]
+)
+def test_a_prior_is_used_as_its_judgement_says(tmp_path, monkeypatch, mode, limits):
+    for name, value in limits.items():
+        monkeypatch.setattr(acceptance, name, value)
+    (run,) = bench(tmp_path, "--preset", "balanced", "--set", "group_adapted.alone.steps=2", methods="group_adapted")
+    assert run["more"]["prior_mode"] == mode
+    assert run["more"]["steps"] == {"adapt": 3, "initialise": 2}[mode]
+    assert np.isfinite(run["psnr"])
+
+
+def test_the_decoder_to_start_from_is_chosen_by_its_name_of_today_and_of_yesterday(tmp_path, capsys):
+    settings = ["--set", "group_adapted.train.shared_decoder=false"]
+    (second,) = bench(tmp_path, *settings, "--decoder", "1", methods="group_adapted")
+    assert second["configuration"]["decoder"] == "1"
+    capsys.readouterr()
+    assert bench(tmp_path, *settings, "--start", "1", methods="group_adapted") == []
+    assert "--start is called --decoder now" in capsys.readouterr().err
+    # An untrained decoder cannot be judged.
+    (fresh,) = bench(tmp_path, *settings, "--decoder", "fresh", methods="group_adapted")
+    assert fresh["more"]["prior_mode"] == "adapt"
+    assert "held_out_errors" not in fresh["more"]
+    assert len(list((tmp_path / "cache" / "priors").glob("*.safetensors"))) == 1
+    (missing,) = bench(tmp_path, *settings, "--decoder", "2", methods="group_adapted")
+    assert missing["error"] == "--decoder: expected mean, fresh or 0 to 1, got 2"
+
+
+def test_records_of_earlier_configurations_still_count():
+    """They are known by suite, case, ..., and label: under another title they would be rows of their own."""
+    found = records.read([Path(quality.__file__).parent / "results" / "quality.jsonl"])
+    assert len(found) > 200
+    for run in found:
+        assert run["title"] == METHODS[run["method"]].title
+        assert run["label"].startswith(run["title"])
+        assert all(name in run for name in records.KEY)
 
 
 def test_a_time_budget_ends_the_untrained_ones(tmp_path):
@@ -153,6 +201,19 @@ def _volumes(folder, patients):
         write_fastmri(folder / f"v{index}.h5", kspace=kspace, reconstruction_rss=target, attributes=attributes)
 
 
+def test_magnitudes_in_the_data_folder_are_no_measured_brains(tmp_path):
+    _volumes(tmp_path / "data" / "mri", ["p", "q"])
+    folder = tmp_path / "data" / "mri"
+    (folder / "v0.h5").rename(folder / "brain_a_3ch_32x24.h5")
+    with h5py.File(folder / "brain_a_magnitude_32x24.h5", "w") as file:
+        file["magnitude"] = np.ones((1, 32, 24), np.float32)
+    suite = load_suite("brains", Wanted(data=tmp_path / "data"))
+    assert [one.name for one in suite.test] == ["brain_a_3ch_32x24 0", "brain_a_3ch_32x24 1"]
+    (folder / "brain_a_3ch_32x24.h5").unlink()
+    with pytest.raises(InputError, match=r"brain_\*\.h5 with k-space, found none"):
+        load_suite("brains", Wanted(data=tmp_path / "data"))
+
+
 def test_a_folder_is_split_by_subject(tmp_path, capsys):
     _volumes(tmp_path / "mixed", ["p", "q", "p", "r", "s"])
     suite = load_suite("folder", Wanted(path=tmp_path / "mixed"))
@@ -172,12 +233,16 @@ def test_a_folder_is_split_by_subject(tmp_path, capsys):
         (["--set", "dip.fit.stepz=3"], "--set: dip.fit.stepz: no such option"),
         (["--set", "dop.fit.steps=3"], "--set: dop.fit.steps: expected METHOD"),
         (["--set", "dip.fit.steps"], "--set: expected METHOD.TABLE.FIELD=VALUE"),
-        (["--set", "dip.fit.steps=0"], "steps: expected 1 or more"),
+        (["--set", "dip.fit.steps=0"], "--set: dip.fit: steps: expected 1 or more"),
+        (["--set", "dip.fit.input_noise=0.1"], "--set: dip.fit.input_noise: no such option"),
+        (["--set", "alone.model.iterations=2.5"], "--set: alone.model: iterations: expected int"),
+        (["--set", "group_adapted.train.held_out=0.1"], "--set: group_adapted.train: held_out: expected 0"),
         (["--cases", "knee 7"], "--cases: 'knee 7' is not in suite"),
         (["--noise", "loud"], "--noise: expected clean or decibels"),
         (["--accelerations", "four"], "--accelerations: expected numbers"),
         (["--paper-steps", "5"], "--paper-steps: expected TRAIN,ADAPT"),
         (["--suite", "folder"], "--path: suite folder needs"),
+        (["--decoder", "third"], "--decoder: expected mean, fresh or a number"),
         (["--device", "cuda:77"], "--device: cuda:77 asked for"),
     ],
 )
