@@ -27,6 +27,7 @@ from calibration_peers import Pair, agreement, bart_espirit, central_block, sigp
 from sense_scan import Size, Unavailable, label
 
 from ugodit.calibration import estimate_maps
+from ugodit.data.geometry import centred_ifft
 from ugodit.data.masks import cartesian_mask
 from ugodit.kernels import reference
 
@@ -139,7 +140,7 @@ def speed(coils: int, height: int, width: int, scratch: Path, with_sigpy: bool) 
 
 def reconstruct(kspace: np.ndarray, maps: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
     """CG-SENSE, 20 steps, mu 5e-3: magnitude (H, W)."""
-    hybrid = reference.centred_ifft(torch.from_numpy(kspace / abs(kspace).max())[None], (-2,))
+    hybrid = centred_ifft(torch.from_numpy(kspace / abs(kspace).max())[None], (-2,))
     weights = mask.float()[None]
     rhs = reference.sense_adjoint(torch.view_as_real(hybrid), maps[None], weights)
     image, _ = reference.sense_solve(
@@ -150,7 +151,7 @@ def reconstruct(kspace: np.ndarray, maps: torch.Tensor, mask: torch.Tensor) -> n
 
 def scores(kspace: np.ndarray, candidates: dict[str, torch.Tensor], seeds: range) -> dict[str, float]:
     """PSNR in dB against the root sum of squares of all data, mean over 4x random masks with 24 lines in the centre."""
-    images = reference.centred_ifft(torch.from_numpy(kspace / abs(kspace).max()), (-2, -1))
+    images = centred_ifft(torch.from_numpy(kspace / abs(kspace).max()), (-2, -1))
     target = images.abs().square().sum(0).sqrt().numpy()
     width = kspace.shape[-1]
     result = {}

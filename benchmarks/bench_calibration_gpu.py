@@ -26,9 +26,10 @@ sys.path.insert(0, str(ROOT))
 
 import gpu_script  # noqa: E402
 
+from ugodit.data.geometry import centred_fft
 from ugodit.calibration.espirit import _operators, estimate_maps_and_eigenvalues  # noqa: E402
 from ugodit.calibration.region import calibration_data  # noqa: E402
-from ugodit.kernels import reference  # noqa: E402
+from ugodit.kernels import   # noqa: E402
 
 RESULTS = "calibration_gpu.json"
 SIZE = (36, 15, 640, 368)
@@ -53,7 +54,7 @@ def volume(size: tuple[int, int, int, int], device: torch.device) -> Tensor:
     kspace = torch.empty(size, dtype=torch.complex64, device=device)
     for index in range(slices):
         radius = 0.6 + 0.3 * index / slices
-        kspace[index] = reference.centred_fft(maps * (texture * (x**2 + y**2 < radius**2)), (-2, -1))
+        kspace[index] = centred_fft(maps * (texture * (x**2 + y**2 < radius**2)), (-2, -1))
         noise = torch.randn(size[1:], dtype=torch.complex64, device=device, generator=generator)
         kspace[index] += 0.02 * noise
     return kspace

@@ -11,8 +11,8 @@ from sense_scan import Unavailable
 
 from ugodit.calibration import maps_from_block
 from ugodit.calibration.region import calibration_data
+from ugodit.data.geometry import centred_fft
 from ugodit.io.cfl import read_cfl, write_cfl
-from ugodit.kernels import reference
 
 Pair = tuple[np.ndarray, np.ndarray]  # maps (C, H, W), eigenvalues (H, W)
 
@@ -25,7 +25,7 @@ def simulated(coils: int, height: int, width: int, noise: float = 0.02) -> np.nd
     dy, dx = y - 1.4 * np.sin(angle), x - 1.4 * np.cos(angle)
     maps = np.exp(1j * (angle + np.arctan2(dy, dx))) / (dy**2 + dx**2 + 0.2)
     image = ((x / 0.7) ** 2 + (y / 0.45) ** 2 < 1) * (1 + 0.5 * np.sin(30 * x + 12 * y) * np.cos(25 * y))
-    kspace = reference.centred_fft(torch.from_numpy(maps * image), (-2, -1)).numpy()
+    kspace = centred_fft(torch.from_numpy(maps * image), (-2, -1)).numpy()
     kspace += noise * (generator.standard_normal(kspace.shape) + 1j * generator.standard_normal(kspace.shape))
     return kspace.astype(np.complex64)
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ugodit.data.geometry import centred_fft
 from ugodit.kernels import _cuda_ops, _torch_ops, reference
 
 ITERATIONS = 10
@@ -62,7 +63,7 @@ class Case:
         self.lines = int(chosen.sum())
         self.weights = chosen.float()[None].to(device)
         self.kspace = normal(*size) * self.weights  # hybrid space
-        self.full = reference.centred_fft(self.kspace, (-2,))
+        self.full = centred_fft(self.kspace, (-2,))
         self.mu = torch.full((self.batch,), 0.05, device=device)
         self.zeros = torch.zeros_like(self.image)
         self.module = module
@@ -96,7 +97,7 @@ class Case:
         """What one writes first: 2-D centred FFT, mask, squared error, backward."""
         image = self.image.clone().requires_grad_()
         coil_images = self.maps * torch.complex(image[:, 0], image[:, 1])[:, None]
-        error = self.weights[:, None, None] * reference.centred_fft(coil_images, (-2, -1)) - self.full
+        error = self.weights[:, None, None] * centred_fft(coil_images, (-2, -1)) - self.full
         loss = (error.real**2 + error.imag**2).sum(dim=(1, 2, 3))
         (gradient,) = torch.autograd.grad(loss.sum(), image)
         return loss.detach(), gradient / 2

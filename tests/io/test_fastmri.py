@@ -317,7 +317,9 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path):
 
 
 def test_real_measurements_are_read_and_agree_with_their_own_target():
-    for path in sorted((data_folder() / "mri").glob("brain_*.h5")):
+    paths = [path for path in sorted((data_folder() / "mri").glob("brain_*.h5")) if "_magnitude_" not in path.name]
+    assert paths
+    for path in paths:
         with open_volume(path) as volume:
             scan = volume.scan(0)
         expected = np.sqrt((np.abs(centred_ifft(scan.kspace.numpy())) ** 2).sum(0))
