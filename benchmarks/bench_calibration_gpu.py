@@ -26,10 +26,9 @@ sys.path.insert(0, str(ROOT))
 
 import gpu_script  # noqa: E402
 
-from ugodit.data.geometry import centred_fft
 from ugodit.calibration.espirit import _operators, estimate_maps_and_eigenvalues  # noqa: E402
 from ugodit.calibration.region import calibration_data  # noqa: E402
-from ugodit.kernels import   # noqa: E402
+from ugodit.data.geometry import centred_fft  # noqa: E402
 
 RESULTS = "calibration_gpu.json"
 SIZE = (36, 15, 640, 368)
