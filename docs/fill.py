@@ -19,34 +19,35 @@ import re
 import shutil
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ugodit.evaluation.tables import markdown_table
-from ugodit.fit.config import FitConfig
+from ugodit.fit.fit_config import AdaptConfig, FitConfig, TrainConfig
+from ugodit.fit.model_config import ModelConfig
 from ugodit.networks.config import NetworkConfig
 from ugodit.priors import presets
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 COMMANDS = ("simulate", "train", "reconstruct", "evaluate")
-FIT_FIELDS = (
-    "steps",
-    "learning_rate",
-    "schedule",
-    "start",
-    "splitting",
-    "pool",
-    "improve_start",
-    "unrolls",
-    "next_input",
-    "loss",
-    "autoencoding",
-    "symmetries",
-    "shared_decoder",
-    "precision",
-)
+FITS = ("train", "adapt", "alone")
+FORMS = {"model": "train, adapt", "alone_model": "alone"}
+"""The forms of a preset, and the tables whose fits use them."""
+SINCE_RENAMED = {
+    "ours, prior unadapted": "ours, prior zero-shot",
+    "CG-SENSE start": "CG-SENSE as initial estimate",
+    "2 unrolls": "2 unrolled iterations",
+    "output f(z)": "f(z) in place of z + f(z)",
+    "pool 4": "mask bank of 4",
+    "one turn": "one stage",
+    "a decoder a scan": "a decoder for each scan",
+    "rate 5e-4": "learning rate 5e-4",
+    "rate 2e-3": "learning rate 2e-3",
+    "held out 0.1": "a tenth of the lines held out",
+}
+"""Methods and changes by the words of the records that there are, and as they are called now."""
 
 
 def options(command: str) -> str:
@@ -66,7 +67,7 @@ def options(command: str) -> str:
 
 
 def fields(cls: Any) -> str:
-    """Every field of a configuration, with the docstring below it in the source."""
+    """The fields that a configuration adds to those of its base, with the docstring below each in the source."""
     body = ast.parse(inspect.getsource(cls)).body[0].body  # type: ignore[attr-defined]
     texts = {
         here.target.id: " ".join(after.value.value.split())
@@ -80,20 +81,41 @@ def fields(cls: Any) -> str:
     rows = [
         [f"`{field.name}`", f"`{_toml(field.default)}`", _type(hints[field.name]), texts.get(field.name, "")]
         for field in dataclasses.fields(cls)
+        if field.name in inspect.get_annotations(cls)
     ]
     return _text_table(["field", "default", "type", "meaning"], rows)
 
 
-def preset_table() -> str:
-    """What the presets choose, for the fields that tell them apart."""
-    rows = []
+def preset_models() -> str:
+    """The networks of the presets and their forms, for the fields that tell them apart."""
+    found: dict[tuple[str, ModelConfig], list[str]] = {}
     for name, preset in presets.PRESETS.items():
-        network = preset.network
-        widths = "-".join(map(str, network.channels))
-        for part in ("train", "adapt", "alone"):
-            fit = getattr(preset, part)
-            rows.append([name, f"{network.family} {widths}", part, *(_toml(getattr(fit, f)) for f in FIT_FIELDS)])
-    return _text_table(["preset", "network", "table", *(f"`{f}`" for f in FIT_FIELDS)], rows)
+        for form, used_by in FORMS.items():
+            found.setdefault((name, getattr(preset, form)), []).append(used_by)
+    names = _telling(form for _, form in found)
+    rows = []
+    for (name, form), used_by in found.items():
+        network = presets.PRESETS[name].network
+        channels = "-".join(map(str, network.channels))
+        cells = [_toml(getattr(form, field)) if form.without_effect(field) is None else "" for field in names]
+        rows.append([name, ", ".join(used_by), f"{network.family} {channels}", *cells])
+    return _text_table(["preset", "used by", "network", *(f"`{field}`" for field in names)], rows)
+
+
+def preset_fits() -> str:
+    """How the presets fit, for the fields that tell them apart; a row for each preset and table."""
+    fits = {(name, table): getattr(preset, table) for name, preset in presets.PRESETS.items() for table in FITS}
+    names = _telling(fits.values())
+    rows = []
+    for (name, table), fit in fits.items():
+        preset = presets.PRESETS[name]
+        form = preset.alone_model if table == "alone" else preset.model
+        cells = [
+            _toml(getattr(fit, field)) if hasattr(fit, field) and fit.without_effect(field, form) is None else ""
+            for field in names
+        ]
+        rows.append([name, table, *cells])
+    return _text_table(["preset", "table", *(f"`{field}`" for field in names)], rows)
 
 
 def speed() -> str:
@@ -124,7 +146,7 @@ def speed() -> str:
 
 
 def ablation() -> str:
-    """What each change of the recipe did to the PSNR of its cases, from the lines of results/tuning/ablation.jsonl."""
+    """What each change of the preset did to the PSNR of its cases, from the lines of results/tuning/ablation.jsonl."""
     path = RESULTS / "tuning" / "ablation.jsonl"
     records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     scores: dict[tuple[str, str], dict[tuple[str, float], float]] = {}
@@ -136,16 +158,17 @@ def ablation() -> str:
     cases = sorted({case for row in scores.values() for case in row})
     rows = []
     for (title, change), row in sorted(scores.items(), key=lambda item: (item[0][0], item[0][1] != "")):
-        recipe = scores.get((title, ""), {})
+        unchanged = scores.get((title, ""), {})
         cells = []
         for case in cases:
-            if case not in row or case not in recipe:
+            if case not in row or case not in unchanged:
                 cells.append("")
             elif change:
-                cells.append(f"{row[case] - recipe[case]:+.2f}")
+                cells.append(f"{row[case] - unchanged[case]:+.2f}")
             else:
                 cells.append(f"{row[case]:.2f} dB")
-        rows.append([title, change or "**the recipe**", *cells])
+        words = (SINCE_RENAMED.get(text, text) for text in (title, change or "**the preset**"))
+        rows.append([*words, *cells])
     titles = [f"{name}, {acceleration:g}x" for name, acceleration in cases]
     return _text_table(["method", "change", *titles], rows) if rows else "Not run yet.\n"
 
@@ -159,9 +182,13 @@ def demo(folder: Path) -> str:
 
 SECTIONS: dict[str, Callable[[], str]] = {
     **{f"options of {name}": (lambda name=name: options(name)) for name in COMMANDS},  # type: ignore[misc]
-    "fit fields": lambda: fields(FitConfig),
     "network fields": lambda: fields(NetworkConfig),
-    "presets": preset_table,
+    "model fields": lambda: fields(ModelConfig),
+    "fit fields": lambda: fields(FitConfig),
+    "train fields": lambda: fields(TrainConfig),
+    "adapt fields": lambda: fields(AdaptConfig),
+    "models of presets": preset_models,
+    "fits of presets": preset_fits,
     "speed": speed,
     "ablation": ablation,
 }
@@ -198,6 +225,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             page.write_text(after)
             print(f"{page.relative_to(ROOT)}: filled in anew")
     return 0
+
+
+def _telling(configurations: Iterable[Any]) -> list[str]:
+    """The fields in which configurations differ, where some may have fields that others lack; never the seed."""
+    every = list(configurations)
+    names = dict.fromkeys(field.name for one in every for field in dataclasses.fields(one))
+    return [name for name in names if name != "seed" and len({getattr(o, name) for o in every if hasattr(o, name)}) > 1]
 
 
 def _text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

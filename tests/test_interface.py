@@ -172,3 +172,40 @@ def test_seconds_count_all_that_a_slice_costs(tmp_path: Path, preset: Preset, mo
 def test_quick_configuration_is_the_tests_own(preset: Preset) -> None:
     assert "steps = 3" in QUICK
     assert (preset.train.steps, preset.adapt.steps, preset.alone.steps) == (3, 3, 3)
+
+
+def test_files_stand_for_what_is_in_them(tmp_path: Path, preset: Preset) -> None:
+    scan = write_scan(tmp_path / "a.h5", 2)
+    prior = ugodit.train_prior(str(scan), slices=slice(0, 1), sampling=SAMPLING, preset=preset)
+    assert len(prior.provenance["scans"]) == 1
+    prior.save(tmp_path / "p.safetensors")
+    options: dict[str, object] = {"preset": preset, "zero_shot": True}
+    again = ugodit.Reconstructor(tmp_path / "p.safetensors", maps_cache=str(tmp_path / "maps"), **options)  # type: ignore[arg-type]
+    found = again(scan, sampling=SAMPLING)
+    volume = ugodit.open_volume(scan)
+    assert len(volume) == len(list(volume)) == 2
+    expected = ugodit.Reconstructor(prior, **options)(list(volume), sampling=SAMPLING)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.images, expected.images)
+    assert len(list((tmp_path / "maps").iterdir())) == 2
+    with pytest.raises(TypeError, match="source: expected a list of Scan, got one of PosixPath"):
+        again([scan], sampling=SAMPLING)  # type: ignore[list-item]
+
+
+def test_scans_with_and_without_a_mask_together(preset: Preset) -> None:
+    kspace = small_scan(rows=40, columns=40)[0]
+    scans = [ugodit.Scan.from_arrays(kspace, line_mask(40, 3, 12)), ugodit.Scan.from_arrays(kspace)]
+    result = ugodit.Reconstructor(preset=preset)(scans, sampling=SAMPLING)
+    assert result.masks[0].tolist() == line_mask(40, 3, 12).tolist()
+    assert result.masks[1].tolist() == SAMPLING.mask((40, 40)).tolist()
+
+
+def test_arrays_of_other_libraries_are_calibrated() -> None:
+    kspace = small_scan(rows=40, columns=40)[0]
+    maps = ugodit.estimate_maps(kspace.numpy(), mask=np.ones(40, bool))
+    torch.testing.assert_close(maps, ugodit.estimate_maps(kspace))
+
+
+@pytest.mark.parametrize("answer", [True, np.True_, torch.tensor(True)])
+def test_true_of_any_library_stops(answer: object, preset: Preset) -> None:
+    scan = ugodit.Scan.from_arrays(small_scan(rows=40, columns=40)[0], line_mask(40, 3, 12))
+    assert "stopped at step 1" in ugodit.Reconstructor(preset=preset)(scan, on_step=lambda _: answer).stopped[0]

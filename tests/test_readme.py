@@ -1,9 +1,11 @@
 """README and docs: every command and every Python block runs; what is filled in from elsewhere is up to date.
 
 Fenced blocks marked `bash` hold ugodit's own commands, run here in order in a folder of small scans, in the process
-of the test. Those that would take minutes are shortened, here and openly: SHORT is added to the command line. Blocks
-marked `python` run as they are, with the presets' steps cut. `toml` blocks are read by the commands' own parser. `sh`
-blocks set up machines (make, pip): what they name has to exist; `make demo` and `make test` are what .ci/run does.
+of the test. Those that would take minutes are shortened, here and openly: SHORT is added to the command line, and the
+steps of the page's own configuration file are cut. Blocks marked `python` run as they are, in order, each after those
+above it, with the presets' steps cut; the page's scans are simulated first. `toml` blocks are read by the commands' own
+parser. `sh` blocks set up machines (make, pip): what they name has to exist; `make demo` and `make test` are what
+.ci/run does.
 """
 
 import dataclasses
@@ -17,8 +19,10 @@ import pytest
 from command_files import QUICK, write_scan
 
 from ugodit.__main__ import main
+from ugodit.commands import reconstruct, train
 from ugodit.commands.options import parse
-from ugodit.commands.reconstruct import _parser
+from ugodit.fit.fit_config import AdaptConfig, FitConfig, TrainConfig
+from ugodit.fit.model_config import ModelConfig
 from ugodit.networks.config import NetworkConfig
 from ugodit.priors import presets
 
@@ -68,46 +72,60 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     mask = [abs(line - 64) < 8 or line % 4 == 0 for line in range(128)]
     write_scan(tmp_path / "multicoil_test" / "file1000300.h5", 1, 64, 128, 3, mask=mask, reconstruction_rss=None)
     for name, chosen in presets.PRESETS.items():
-        parts = ("train", "adapt", "alone")
-        quick = {"steps": 2, "start_iterations": 2, "pool": 2}
-        fits = {part: dataclasses.replace(getattr(chosen, part), **quick) for part in parts}
-        small = presets.Preset(network=NetworkConfig.unet(4, 2), **fits)
+        quick = {
+            **{part: {"steps": 2, "mask_bank": 2} for part in ("train", "adapt", "alone")},
+            **{part: {"initial_iterations": 2} for part in ("model", "alone_model")},
+        }
+        parts = {part: dataclasses.replace(getattr(chosen, part), **changes) for part, changes in quick.items()}
+        small = dataclasses.replace(chosen, network=NetworkConfig.unet(4, 2), **parts)
         monkeypatch.setitem(presets.PRESETS, name, small)
     return tmp_path
+
+
+def _run(page: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """One line of a `bash` block: mkdir, or a command of ours, which has to end with status 0."""
+    if words[0] == "mkdir":
+        Path(words[1]).mkdir()
+        return
+    program, command, *arguments = words
+    assert program == "ugodit", f"{page.name}: {shlex.join(words)}: no command of ours"
+    short = SHORT.get(command, [])
+    if "mine.toml" in arguments:
+        Path("mine.toml").write_text(re.sub(r"(?m)^steps = \d+$", "steps = 2", _mine(page)))
+        short = []
+    line = [command, *(part for word in arguments for part in _expand(word)), *short]
+    status = main(line)
+    assert status == 0, f"{page.name}: {shlex.join(line)}\n{capsys.readouterr().err}"
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page, "bash")], ids=lambda page: page.name)
 def test_commands_run(page: Path, sandbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (words for block in _blocks(page, "bash") for words in _commands(block)):
-        if words[0] == "mkdir":
-            Path(words[1]).mkdir()
-            continue
-        program, command, *arguments = words
-        assert program == "ugodit", f"{page.name}: {shlex.join(words)}: no command of ours"
-        if "mine.toml" in arguments:
-            Path("mine.toml").write_text(_mine(page))
-        line = [command, *(part for word in arguments for part in _expand(word)), *SHORT.get(command, [])]
-        status = main(line)
-        assert status == 0, f"{page.name}: {shlex.join(line)}\n{capsys.readouterr().err}"
+        _run(page, words, capsys)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page, "python")], ids=lambda page: page.name)
-def test_python_runs(page: Path, sandbox: Path) -> None:
-    if "scans/knee3.h5" in page.read_text():
-        Path("scans").mkdir()
-        assert main(["simulate", "scans/knee3.h5", "--slices", "2", *SHORT["simulate"]]) == 0
+def test_python_runs(page: Path, sandbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (words for block in _blocks(page, "bash") for words in _commands(block)):
+        if words[0] == "mkdir" or words[:2] == ["ugodit", "simulate"]:
+            _run(page, words, capsys)
+    names: dict[str, object] = {"__name__": "__main__"}
     for block in _blocks(page, "python"):
-        exec(compile(block, str(page), "exec"), {"__name__": "__main__"})
+        exec(compile(block, str(page), "exec"), names)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page, "toml")], ids=lambda page: page.name)
-def test_configuration_files_are_understood(page: Path, tmp_path: Path) -> None:
+def test_configuration_files_are_understood(page: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = write_scan(tmp_path / "scan.h5", 1)
     for number, block in enumerate(_blocks(page, "toml")):
         path = tmp_path / f"{number}.toml"
         path.write_text(block)
-        arguments, preset = parse(_parser(), ["scan.h5", "--out", "o", "--config", str(path)])
-        assert arguments.preset == "balanced"
-        assert preset.alone.steps == 400
+        for command in (reconstruct, train):
+            parsed = parse(command._parser(), [str(scan), "--out", "o", "--config", str(path)])
+            assert parsed.arguments.preset == "balanced"
+            assert parsed.preset.alone.steps == 400
+            # Every field has the name that it has now: there is no note of another.
+            assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -138,8 +156,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_option_is_in_the_usage_page() -> None:
     text = (ROOT / "docs" / "usage.md").read_text()
-    names = [f.name for cls in (presets.FitConfig, NetworkConfig) for f in dataclasses.fields(cls)]
-    names += [option for action in _parser()._actions for option in action.option_strings]
+    configurations = (NetworkConfig, ModelConfig, FitConfig, TrainConfig, AdaptConfig)
+    names = [f.name for cls in configurations for f in dataclasses.fields(cls)]
+    actions = [*reconstruct._parser()._actions, *train._parser()._actions]
+    names += [option for action in actions for option in action.option_strings]
     missing = [name for name in names if f"`{name}`" not in text and name not in ("-h", "--help")]
     assert not missing
 

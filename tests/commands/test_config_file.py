@@ -61,6 +61,7 @@ def test_earlier_names_are_taken_with_a_note(capsys: pytest.CaptureFixture[str])
         ("[model]\ninitial_iterations = 9", "paper", "[model] initial_iterations: without initial_estimate"),
         ("[alone]\nstep = 3", "balanced", "[alone] step: unknown option, did you mean steps?"),
         ("[model]\niteration = 3", "balanced", "did you mean iterations?"),
+        ("[network]\nskip_channels = 2", "balanced", "[network] skip_channels: a unet hands over its whole"),
         ("[network]\nin_channels = 1\nout_channels = 1", "balanced", "[network] in_channels, out_channels: expected 2"),
     ],
 )
@@ -75,6 +76,18 @@ def test_every_field_of_a_preset_has_an_effect() -> None:
         for field in ("prior_variance", "mu", "solve_iterations", "loss_fraction", "initial_iterations"):
             if getattr(chosen.model, field) != type(chosen.model)().__getattribute__(field):
                 assert chosen.model.without_effect(field) is None
+
+
+def test_earlier_options_in_the_file_are_taken_with_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, scan = tmp_path / "f.toml", tmp_path / "a.h5"
+    config.write_text("unadapted = true\nstart = 'fresh'\n")
+    scan.touch()
+    arguments = parse(_parser(), [str(scan), "--out", "x", "--config", str(config)]).arguments
+    assert (arguments.zero_shot, arguments.decoder) == (True, "fresh")
+    assert capsys.readouterr().err.count("is called") == 2
+    config.write_text("acelleration = 3\n")
+    with pytest.raises(InputError, match="acelleration: unknown option, did you mean acceleration?"):
+        parse(_parser(), [str(scan), "--out", "x", "--config", str(config)])
 
 
 def test_the_command_line_beats_the_file(tmp_path: Path) -> None:

@@ -9,20 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ugodit.calibration.region import WHAT_TO_DO, calibration_data
+from ugodit.data.arrays import as_tensor
 from ugodit.errors import InputError
 from ugodit.kernels.calibration import espirit_maps_, runs_on
 
 
 def estimate_maps(
-    kspace: Tensor,
+    kspace: Any,
     acs_width: int | None = None,
     *,
-    mask: Tensor | None = None,
+    mask: Any = None,
     kernel_width: int | None = None,
     threshold: float = 0.02,
     crop: float | None = None,
@@ -46,10 +48,10 @@ def estimate_maps(
 
 
 def estimate_maps_and_eigenvalues(
-    kspace: Tensor,
+    kspace: Any,
     acs_width: int | None = None,
     *,
-    mask: Tensor | None = None,
+    mask: Any = None,
     kernel_width: int | None = None,
     threshold: float = 0.02,
     crop: float | None = None,
@@ -58,16 +60,16 @@ def estimate_maps_and_eigenvalues(
 ) -> tuple[Tensor, Tensor]:
     """Sensitivity maps of full field of view k-space, and the eigenvalues that say where they can be trusted.
 
-    kspace: complex (C, H, W) or (B, C, H, W), any scale, on any device; on a GPU the pixels' step runs there, the small
-    matrices' on the CPU, several items at a time. acs_width: lines round the centre to calibrate from; None: as many as
-    were measured, at most 24. mask: bool (W,) or (H, W), what was
-    measured; None: what is not zero. kernel_width: k-space kernel, samples along both axes; None: 6, or three sevenths
-    of the ACS where that is less (a wider kernel in a narrow ACS finds no space free of noise, and the maps vanish
-    inside the object). threshold: singular values of the calibration matrix below this fraction of the largest are
-    noise. crop: where the eigenvalue, between 0 and 1, is not above it the maps are 0; None: 0.95, as in sigpy, or 0.9
-    where fewer than 20 lines leave the eigenvalues less certain and 0.95 would cut into the object. sets: 1, or 2 where
-    the object is larger than the field of view. soft: weigh the maps smoothly round the crop threshold, as BART's
-    ecalib -S, in place of a hard edge.
+    kspace: complex (C, H, W) or (B, C, H, W), a tensor or any array with the DLPack protocol, any scale, any device;
+    on a GPU the pixels' step runs there, the small matrices' on the CPU, several items at a time. acs_width: lines
+    round the centre to calibrate from; None: as many as were measured, at most 24. mask: bool (W,) or (H, W), what
+    was measured; None: what is not zero. kernel_width: k-space kernel, samples along both axes; None: 6, or three
+    sevenths of the ACS where that is less (a wider kernel in a narrow ACS finds no space free of noise, and the maps
+    vanish inside the object). threshold: singular values of the calibration matrix below this fraction of the largest
+    are noise. crop: where the eigenvalue, between 0 and 1, is not above it the maps are 0; None: 0.95, as in sigpy,
+    or 0.9 where fewer than 20 lines leave the eigenvalues less certain and 0.95 would cut into the object. sets: 1,
+    or 2 where the object is larger than the field of view. soft: weigh the maps smoothly round the crop threshold, as
+    BART's ecalib -S, in place of a hard edge.
 
     Returns maps, complex64 (C, H, W) or (B, C, H, W), for sets > 1 with an axis of sets before the coils, and their
     eigenvalues, float32, the same without coils. In every set sum_c |S_c|^2 is 1 inside the support and 0 outside
@@ -76,6 +78,8 @@ def estimate_maps_and_eigenvalues(
     Raises InputError where the ACS is absent, narrower than 5 lines or the kernel (`low_resolution_maps` needs less),
     or holds NaN or Inf.
     """
+    kspace = as_tensor("kspace", kspace)
+    mask = None if mask is None else as_tensor("mask", mask)
     if kspace.ndim not in (3, 4) or not kspace.is_complex():
         raise ValueError(
             f"kspace: expected complex (C, H, W) or (B, C, H, W), got {kspace.dtype} {tuple(kspace.shape)}"

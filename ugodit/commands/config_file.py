@@ -120,6 +120,10 @@ def _network(base: NetworkConfig, changes: Mapping[str, Any]) -> NetworkConfig:
         network = NetworkConfig.from_dict({**base.to_dict(), **changes})
     except (ValueError, TypeError) as error:
         raise InputError(str(error)) from error
+    for field in changes:
+        reason = network.without_effect(field)
+        if reason:
+            raise InputError(f"{field}: {reason}, so that it has no effect; leave it out")
     if (network.in_channels, network.out_channels) != (2, 2):
         raise InputError("in_channels, out_channels: expected 2 and 2 (real and imaginary part)")
     return network

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ugodit.commands.config_file import configured_preset, read_config, split_tables
-from ugodit.commands.parser import Parser
+from ugodit.commands.parser import EARLIER_OPTIONS, Parser
 from ugodit.data.masks import ALL_KINDS, check_acceleration, check_center_fraction
 from ugodit.errors import InputError
+from ugodit.fit.config_fields import did_you_mean
 from ugodit.priors.presets import PRESETS, Preset
 
 
@@ -39,13 +41,22 @@ def add_running_options(parser: Parser) -> None:
     """Seed, device, preset, threads and so on."""
     group = parser.add_argument_group("running")
     group.add_argument(
-        "--preset", choices=list(PRESETS), default="balanced", help="how long and in which form (default %(default)s)"
+        "--preset",
+        choices=list(PRESETS),
+        default="balanced",
+        help="which network is used, in which form, and how long it is fitted (default %(default)s)",
     )
-    group.add_argument("--slices", type=slice_range, default=slice(None), metavar="A:B", help="only these slices")
-    group.add_argument("--seed", type=int, default=0, help="of masks, networks and splits (default %(default)s)")
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default %(default)s)")
-    group.add_argument("--precision", choices=["float32", "bfloat16"], help="of the network (default: the preset's)")
-    group.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
+    group.add_argument("--slices", type=slice_range, default=slice(None), metavar="A:B", help="do only these slices")
+    group.add_argument(
+        "--seed", type=int, default=0, help="the seed of masks, networks and splits (default %(default)s)"
+    )
+    group.add_argument(
+        "--device", default="auto", help="where to compute: auto, cpu, cuda or cuda:N (default %(default)s)"
+    )
+    group.add_argument(
+        "--precision", choices=["float32", "bfloat16"], help="the arithmetic of the network (default: the preset's)"
+    )
+    group.add_argument("--threads", type=int, help="how many CPU threads are used (default: one a core)")
     group.add_argument(
         "--config",
         type=Path,
@@ -120,11 +131,16 @@ def _set_defaults(parser: Parser, path: Path, plain: dict[str, Any]) -> None:
     """Options of the command, by their names, from the configuration file."""
     actions = {action.dest: action for action in parser._actions if action.option_strings}
     for name, value in plain.items():
-        key = name.replace("-", "_")
+        option = "--" + name.replace("_", "-")
+        if option in EARLIER_OPTIONS and EARLIER_OPTIONS[option] in parser._option_string_actions:
+            print(f"{path}: {name} is called {EARLIER_OPTIONS[option][2:]} now", file=sys.stderr)
+            option = EARLIER_OPTIONS[option]
+        key = option[2:].replace("-", "_")
         action = actions.get(key)
         if action is None or key in ("help", "config"):
-            known = ", ".join(sorted(set(actions) - {"help", "config"}))
-            raise InputError(f"--config: {path}: {name}: unknown option; expected one of {known}")
+            known = sorted(set(actions) - {"help", "config"})
+            guess = did_you_mean(key, known)
+            raise InputError(f"--config: {path}: {name}: unknown option{guess}; expected one of {', '.join(known)}")
         switch = action.nargs == 0
         if switch != isinstance(value, bool) or isinstance(value, list | dict):
             expected = "true or false" if switch else "one value"

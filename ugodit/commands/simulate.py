@@ -23,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="ugodit simulate",
         description="Write a simulated, fully sampled multi-coil scan in fastMRI's layout. The seed is the subject.",
     )
-    parser.add_argument("out", metavar="OUT.h5", type=Path)
+    parser.add_argument("out", metavar="OUT.h5", type=Path, help="the file to write")
     parser.add_argument("--anatomy", choices=ANATOMIES, default="knee", help="what is drawn (default: knee)")
     parser.add_argument(
         "--magnitude",
@@ -32,8 +32,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, default=0, help="subject, coil positions and noise (default: 0)")
     parser.add_argument("--slices", default="1", metavar="N|A:B", help="the first N slices, or A to B - 1 (default: 1)")
-    parser.add_argument("--size", default="320x320", metavar="ROWSxCOLUMNS", help="of a drawn slice (default: 320x320)")
-    parser.add_argument("--coils", type=int, default=8, help="default: 8")
+    parser.add_argument(
+        "--size", default="320x320", metavar="ROWSxCOLUMNS", help="the size of a drawn slice (default: 320x320)"
+    )
+    parser.add_argument("--coils", type=int, default=8, help="how many receive coils there are (default: 8)")
     parser.add_argument("--snr", type=float, default=35.0, metavar="DB", help="mean signal over noise (default: 35 dB)")
     parser.add_argument(
         "--oversampling", type=int, default=1, metavar="N", help="of the readout, as scanners do: 2 (default: 1)"

@@ -40,7 +40,13 @@ class Volume(Protocol):
 
 
 class Sliceable:
-    """Gives a volume its slices by index: `volume[3]`, `volume[17:20]`, `volume[:]`."""
+    """Gives a volume its slices: `volume[3]` and `volume[17:20]` are not read yet, `for scan in volume` reads them."""
+
+    def __len__(self: Volume) -> int:
+        return self.shape[0]
+
+    def __iter__(self: Volume) -> Iterator[Scan]:
+        return iter(select(self, slice(None)))
 
     def __getitem__(self: Volume, index: int | slice) -> VolumeSlices:
         return select(self, index)
@@ -82,7 +88,8 @@ class ScanVolume(Sliceable):
         self.name = scans[0].name
         self.path = None
         self.shape = (len(scans), *scans[0].kspace.shape)
-        self.mask = scans[0].mask
+        # A scan without a mask has to be undersampled still.
+        self.mask = scans[0].mask if all(scan.mask is not None for scan in scans) else None
 
     def scan(self, index: int) -> Scan:
         """One of the scans."""

@@ -44,7 +44,7 @@ class FitConfig:
     """Whether torch.compile is used for the network; auto does on a GPU, where Triton finds a C compiler. It costs up
     to a minute for each size of image in a process, and rounds a little otherwise."""
     cuda_graph: Literal["auto", "on", "off"] = "auto"
-    """Whether steps are replayed as a CUDA graph; auto does on a GPU."""
+    """Whether steps run as a CUDA graph; auto does on a GPU."""
     seed: int = 0
     """The seed of splits, noise, and fresh decoders."""
 

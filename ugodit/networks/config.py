@@ -27,7 +27,9 @@ class NetworkConfig:
     skip: the hourglass of Deep Image Prior (Ulyanov et al. 2018), few skip channels, 1 x 1 convolutions in its decoder;
     prefer float32: at many halvings few pixels are left to normalise by, which amplifies bfloat16's rounding."""
     in_channels: int = 2
+    """The channels of the images that it is given: real and imaginary part."""
     out_channels: int = 2
+    """The channels of the images that it makes."""
     channels: tuple[int, ...] = (64, 128, 256, 256)
     """unet: feature maps at each resolution, finest first: one halving fewer than entries.
     skip: feature maps after each halving, finest first: as many halvings as entries."""
@@ -48,6 +50,7 @@ class NetworkConfig:
     output: Output = "direct"
     """direct: f(z). residual: z + f(z) with a last layer that starts at zero: an untrained network returns z."""
     final_activation: FinalActivation = "none"
+    """What is applied to the last layer's output; sigmoid keeps images in [0, 1]."""
     initialisation: Initialisation = "default"
     """default: torch's own, uniform within 1 / sqrt(fan in). normal: weights N(0, 0.02), biases 0, gains N(1, 0.02)."""
 
@@ -69,6 +72,10 @@ class NetworkConfig:
             )
         if self.output == "residual" and self.final_activation != "none":
             raise ValueError(f"final_activation: expected none with output residual, got {self.final_activation}")
+
+    def without_effect(self, name: str) -> str | None:
+        """Why the field `name` could not have an effect beside the others, or None where it could."""
+        return "a unet hands over its whole feature maps" if (name, self.family) == ("skip_channels", "unet") else None
 
     @property
     def scales(self) -> int:

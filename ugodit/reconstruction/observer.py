@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from ugodit.fit.fit import Step
 
 OnStep = Callable[[Step], object]
-"""Called after every step of a fit. Where it returns True, the fit ends there and its image is made."""
+"""Called after every step of a fit. Where it returns True (Python's, NumPy's or torch's), the fit ends there and its
+image is made; any other answer is none."""
 
 _LOG = logging.getLogger("ugodit")
 
@@ -27,8 +28,13 @@ class Observer:
         """Run a fit to its end, or until a step is answered by True; the last step."""
         last: Step | None = None
         for last in steps:
-            if self.on_step is not None and self.on_step(last) is True:
+            if self.on_step is not None and _is_true(self.on_step(last)):
                 break
         if last is None:
             raise ValueError(f"{label}: expected at least one step")
         return last
+
+
+def _is_true(answer: object) -> bool:
+    kind = getattr(answer, "dtype", type(answer))
+    return str(kind) in ("<class 'bool'>", "bool", "torch.bool") and bool(answer)

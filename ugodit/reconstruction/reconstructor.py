@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import ugodit
 from ugodit.calibration.pipeline import CoilPlan
 from ugodit.data.sampling import Sampling
 from ugodit.data.scan import Scan
-from ugodit.data.volume import ScanVolume, Volume, VolumeSlices, select
+from ugodit.data.volume import ScanVolume, Sliceable, Volume, VolumeSlices, select
+from ugodit.io.volumes import open_volume
 from ugodit.priors.adaptation import Decoder
 from ugodit.priors.presets import Preset
 from ugodit.priors.presets import preset as preset_of_name
@@ -26,8 +28,8 @@ from ugodit.reconstruction.pipeline import BASELINES, SliceResult, reconstruct_b
 from ugodit.reconstruction.result import Result
 from ugodit.reconstruction.volumes import PreparedVolume, VolumeReader
 
-Source = Volume | VolumeSlices | Scan | Sequence[Scan]
-"""What a reconstruction takes: a volume, some of its slices, or scans in memory."""
+Source = str | os.PathLike[str] | Volume | VolumeSlices | Scan | Sequence[Scan]
+"""What a reconstruction takes: a file, a volume, some of its slices, or scans in memory."""
 
 
 class Reconstructor:
@@ -40,7 +42,7 @@ class Reconstructor:
 
     def __init__(
         self,
-        prior: Prior | None = None,
+        prior: Prior | str | os.PathLike[str] | None = None,
         *,
         preset: str | Preset = "balanced",
         zero_shot: bool = False,
@@ -50,11 +52,11 @@ class Reconstructor:
         batch: int | None = None,
         seed: int = 0,
         device: str = "auto",
-        maps_cache: Path | None = None,
+        maps_cache: str | os.PathLike[str] | None = None,
     ) -> None:
         """
         Args:
-            prior: a trained group prior; None fits a network to each scan alone.
+            prior: a trained group prior, or its file; None fits a network to each scan alone.
             preset: fast, balanced or paper, or a Preset of your own, which keeps its seeds.
             zero_shot: the prior is used without adaptation.
             uncertainty: also find how far images from other choices of the lines differ.
@@ -69,7 +71,9 @@ class Reconstructor:
             InputError: options that do not go together, in one line.
         """
         self.device = find_device(device)
-        self.maps_cache = maps_cache
+        self.maps_cache = None if maps_cache is None else Path(maps_cache)
+        if isinstance(prior, str | os.PathLike):
+            prior = Prior.load(prior)
         self.job = Job(
             preset=with_seed(preset_of_name(preset), seed) if isinstance(preset, str) else preset,
             prior=prior,
@@ -85,7 +89,8 @@ class Reconstructor:
         """The images of all slices of `source`.
 
         Args:
-            source: a volume (`open_volume`), some of its slices (`volume[17:20]`), or scans (`Scan.from_arrays`).
+            source: a file, a volume (`open_volume`), some of its slices (`volume[17:20]`), or one scan or more
+                (`Scan.from_arrays`).
             sampling: how fully sampled scans are undersampled; scans with a mask are taken as they are.
             on_step: called with a `Step` after each step of each fit; where it returns True, that fit ends there.
 
@@ -188,8 +193,13 @@ def as_slices(source: Source) -> VolumeSlices:
     """Whatever can be reconstructed, as slices of a volume."""
     if isinstance(source, VolumeSlices):
         return source
+    if isinstance(source, str | os.PathLike):
+        return select(open_volume(source), slice(None))
     if isinstance(source, Scan):
         return select(ScanVolume([source]), slice(None))
-    if isinstance(source, Sequence):
-        return select(ScanVolume(source), slice(None))
+    if isinstance(source, Sequence) and not isinstance(source, Sliceable):
+        if not all(isinstance(scan, Scan) for scan in source):
+            kinds = ", ".join(sorted({type(scan).__name__ for scan in source}))
+            raise TypeError(f"source: expected a list of Scan, got one of {kinds}; do volumes and files one by one")
+        return select(ScanVolume(list(source)), slice(None))  # type: ignore[arg-type]
     return select(source, slice(None))

@@ -32,7 +32,7 @@ ALL_SLICES = slice(None)
 
 
 def train_prior(
-    scans: Sequence[str | os.PathLike[str] | Source],
+    scans: Source | Sequence[Source],
     *,
     sampling: Sampling | None = None,
     slices: slice = ALL_SLICES,
@@ -40,13 +40,14 @@ def train_prior(
     coils: CoilPlan | None = None,
     seed: int = 0,
     device: str = "auto",
-    maps_cache: Path | None = None,
+    maps_cache: str | os.PathLike[str] | None = None,
     on_step: OnStep | None = None,
 ) -> Prior:
     """Learn a group prior from a few undersampled scans. No clean image is ever used.
 
     Args:
-        scans: files, volumes, slices of volumes, or scans in memory; every slice becomes one of the group.
+        scans: files, volumes, slices of volumes, or scans in memory, one or a list; every slice becomes one of the
+            group.
         sampling: how fully sampled scans are undersampled; scans with a mask are taken as they are.
         slices: which slices of the files are used.
         preset: fast, balanced or paper, or a Preset of your own, which keeps its seeds.
@@ -61,14 +62,15 @@ def train_prior(
     """
     chosen = with_seed(preset_of_name(preset), seed) if isinstance(preset, str) else preset
     training = Training(chosen, sampling=sampling, seed=seed, device=device, maps_cache=maps_cache)
-    for scan in scans:
-        with opened(scan, slices) as found:
+    several = isinstance(scans, Sequence) and not isinstance(scans, str)
+    for scan in scans if several else [scans]:  # type: ignore[union-attr]
+        with opened(scan, slices) as found:  # type: ignore[arg-type]
             training.add(found, coils or CoilPlan())
     return training.run(Observer(on_step))
 
 
 @contextmanager
-def opened(scan: str | os.PathLike[str] | Source, slices: slice) -> Iterator[VolumeSlices]:
+def opened(scan: Source, slices: slice) -> Iterator[VolumeSlices]:
     """The slices of a file, which is closed afterwards, or of what is open already."""
     if isinstance(scan, str | os.PathLike):
         with open_volume(scan) as volume:
@@ -87,11 +89,12 @@ class Training:
         sampling: Sampling | None = None,
         seed: int = 0,
         device: str = "auto",
-        maps_cache: Path | None = None,
+        maps_cache: str | os.PathLike[str] | None = None,
     ) -> None:
         """Arguments as for `train_prior`."""
         self.preset, self.sampling, self.seed = preset, sampling, seed
-        self.device, self.maps_cache = find_device(device), maps_cache
+        self.device = find_device(device)
+        self.maps_cache = None if maps_cache is None else Path(maps_cache)
         self.scans: list[Prepared] = []
         self.sources: list[dict[str, Any]] = []
 
