@@ -1,13 +1,13 @@
-"""The sparse start: the right minimum, and a weight that follows the noise."""
+"""Compressed sensing: the right minimum, and a weight that follows the noise."""
 
 import torch
 from scans import small_operator
 from torch import Tensor
 
-from ugodit.fit import compressed_sensing as sparse
+from ugodit.fit.compressed_sensing import WEIGHTS, choose_weight, compressed_sensing
 from ugodit.kernels.wavelets import shrink_wavelets
 from ugodit.operators import SenseOperator
-from ugodit.priors.adaptation import normalize
+from ugodit.operators.scale import normalize
 
 
 def generator() -> torch.Generator:
@@ -25,12 +25,12 @@ def objective(operator: SenseOperator, image: Tensor, weight: float) -> float:
 def test_the_image_beats_its_neighbours() -> None:
     operator = normalize(small_operator(columns=40, noise=0.3)[0])[0]
     weight = 0.05
-    found = sparse.sparse_sense(operator, torch.tensor([weight]), 300, generator())
+    found = compressed_sensing(operator, torch.tensor([weight]), 300, generator())
     cost = objective(operator, found, weight)
     rivals = [
         operator.initial(),
         torch.zeros_like(found),
-        sparse.sparse_sense(operator, torch.tensor([0.0]), 300, generator()),
+        compressed_sensing(operator, torch.tensor([0.0]), 300, generator()),
     ]
     assert all(cost < objective(operator, rival, weight) for rival in rivals)
 
@@ -39,9 +39,9 @@ def test_weights_are_per_item() -> None:
     operator = normalize(small_operator(columns=40)[0])[0]
     both = SenseOperator.stack([operator, operator])
     weights = torch.tensor([1e-3, 0.5])
-    image = sparse.sparse_sense(both, weights, 20, generator())
+    image = compressed_sensing(both, weights, 20, generator())
     for item in range(2):
-        single = sparse.sparse_sense(operator, weights[item : item + 1], 20, generator())
+        single = compressed_sensing(operator, weights[item : item + 1], 20, generator())
         torch.testing.assert_close(image[item : item + 1], single)
 
 
@@ -49,6 +49,6 @@ def test_noise_asks_for_a_higher_weight() -> None:
     chosen = []
     for noise in (0.0, 2.0):
         operator = normalize(small_operator(rows=48, columns=64, noise=noise)[0])[0]
-        chosen.append(float(sparse.choose_weight(operator, 20, generator())))
+        chosen.append(float(choose_weight(operator, 20, generator())))
     assert chosen[0] < chosen[1]
-    assert set(chosen) <= set(torch.tensor(sparse.WEIGHTS).tolist())
+    assert set(chosen) <= set(torch.tensor(WEIGHTS).tolist())

@@ -11,7 +11,7 @@ NETWORK = NetworkConfig.unet(4, 1, activation="leaky_relu", output="residual")
 
 def test_an_untrained_residual_network_proposes_its_input() -> None:
     operator, _ = small_operator()
-    model = Unrolled(GroupNet(NETWORK), unrolls=1, mu=0.1, iterations=40)
+    model = Unrolled(GroupNet(NETWORK), iterations=1, mu=0.1, solve_iterations=40)
     start = torch.randn(operator.shape)
     result = model(start, operator)
     # argmin |A x - y|^2 + mu |x - u|^2 solves (A^H A + mu) x = A^H y + mu u.
@@ -21,23 +21,23 @@ def test_an_untrained_residual_network_proposes_its_input() -> None:
     )
 
 
-def test_two_turns_are_one_turn_twice() -> None:
+def test_two_iterations_are_one_iteration_twice() -> None:
     operator, _ = small_operator()
     network = GroupNet(NETWORK, seed=1)
     with torch.no_grad():
         for parameter in network.decoder.parameters():
             parameter.add_(0.01)
-    one = Unrolled(network, unrolls=1, mu=0.05, iterations=4)
-    two = Unrolled(network, unrolls=2, mu=0.05, iterations=4)
+    one = Unrolled(network, iterations=1, mu=0.05, solve_iterations=4)
+    two = Unrolled(network, iterations=2, mu=0.05, solve_iterations=4)
     start = torch.randn(operator.shape)
     torch.testing.assert_close(two(start, operator), one(one(start, operator), operator))
 
 
-def test_no_turns_is_the_bare_network() -> None:
+def test_no_iterations_is_the_bare_network() -> None:
     operator, _ = small_operator()
     network = GroupNet(NETWORK)
     start = torch.randn(operator.shape)
-    bare = Unrolled(network, unrolls=0, mu=0.05, iterations=4)(start, operator)
+    bare = Unrolled(network, iterations=0, mu=0.05, solve_iterations=4)(start, operator)
     torch.testing.assert_close(bare, network(start))
 
 
@@ -47,7 +47,7 @@ def test_gradients_reach_encoder_decoder_and_mu() -> None:
     with torch.no_grad():
         for parameter in network.decoder.parameters():
             parameter.add_(0.01)
-    model = Unrolled(network, unrolls=2, mu=0.05, iterations=4, learn_mu=True)
+    model = Unrolled(network, iterations=2, mu=0.05, solve_iterations=4, learn_mu=True)
     operator.data_consistency(model(operator.initial(), operator)).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name

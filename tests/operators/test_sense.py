@@ -198,3 +198,71 @@ def test_sensitivity_is_the_norm_of_the_maps() -> None:
         for item in operator.sensitivity:
             torch.testing.assert_close(item[0], expected)
         assert torch.equal(operator.support, operator.sensitivity > 0)
+
+
+def test_an_operator_is_called_and_so_is_its_adjoint() -> None:
+    operator, _ = small_operator()
+    image = random_image(operator.shape)
+    measured = operator(image)
+    assert torch.equal(measured, operator.forward(image))
+    assert torch.equal(operator.H(measured), operator.adjoint(measured))
+    assert operator.H.H is operator
+    assert torch.equal(operator.H.H(image), measured)
+    # The normal equations, as one writes them.
+    torch.testing.assert_close(operator.H(operator(image)), operator.normal(image), rtol=1e-4, atol=1e-5)
+
+
+def test_a_printed_operator_is_one_short_line() -> None:
+    kspace, maps, _ = small_scan(coils=4, rows=24, columns=20)
+    lines = SenseOperator.from_kspace(kspace, maps, line_mask(20), rows=18)
+    assert repr(lines) == "SenseOperator(1 x 4 coils x 18 x 20, 12 of 20 lines, on cpu)"
+    plane = torch.zeros(24, 20)
+    plane[::2, :5] = 0.5
+    samples = SenseOperator.from_kspace(kspace, torch.stack((maps, maps)), plane)
+    assert repr(samples) == "SenseOperator(1 x 4 coils x 24 x 20, 60 of 480 samples, 2 sets of maps, on cpu)"
+    # Of items whose masks differ, the mean.
+    other = lines.with_weights(torch.ones(1, 20))
+    assert repr(SenseOperator.stack([lines, other])) == "SenseOperator(2 x 4 coils x 18 x 20, 16 of 20 lines, on cpu)"
+    for operator in (lines, samples):
+        assert "\n" not in repr(operator)
+        assert len(repr(operator)) < 120
+        assert repr(operator.H).startswith("Adjoint(")
+
+
+def different_items(kind: str) -> list[SenseOperator]:
+    """Three scans of one shape, with masks of their own."""
+    operators = []
+    for seed in (0, 5, 9):
+        kspace, maps, _ = small_scan(rows=12, columns=18, seed=seed, noise=0.3)
+        mask = line_mask(18, 2 + seed % 3)
+        if "plane" in kind:
+            mask = torch.rand(12, 18, generator=torch.Generator().manual_seed(seed)) < 0.5
+        if "sets" in kind:
+            maps = torch.stack((maps, small_scan(rows=12, columns=18, seed=seed + 1)[1]))
+        operators.append(SenseOperator.from_kspace(kspace, maps, mask, rows=None if "plane" in kind else 10))
+    return operators
+
+
+@pytest.mark.parametrize("kind", ["lines", "plane", "lines, sets", "plane, sets"])
+@pytest.mark.parametrize("chosen", [[1], [2, 0], [0, 1, 2], [1, 1]])
+def test_selected_items_are_those_of_the_batch(kind: str, chosen: list[int]) -> None:
+    operators = different_items(kind)
+    batch = SenseOperator.stack(operators)
+    found, expected = batch.select(chosen), SenseOperator.stack([operators[item] for item in chosen])
+    assert type(found) is SenseOperator
+    for name in ("weights", "support", "sensitivity", "line_energy", "maps", "kspace"):
+        assert torch.equal(getattr(found, name), getattr(expected, name)), name
+    assert (found.shape, found.coils, found.sets) == (expected.shape, expected.coils, expected.sets)
+    image = random_image(expected.shape)
+    for got, wanted in zip(found.residual(image), expected.residual(image), strict=True):
+        assert torch.equal(got, wanted)
+    assert torch.equal(found.samples(), expected.samples())
+
+
+def test_selected_items_share_a_mask_that_all_have() -> None:
+    kspace = torch.from_numpy(random_complex((3, 4, 9, 8)))
+    operator = SenseOperator.from_kspace(kspace, torch.ones_like(kspace), line_mask(8))
+    some = operator.select([2, 1])
+    assert some.weights is operator.weights
+    single = SenseOperator.from_kspace(kspace[2], torch.ones_like(kspace[2]), line_mask(8))
+    assert torch.equal(some.initial()[:1], single.initial())

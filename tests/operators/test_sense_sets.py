@@ -10,7 +10,8 @@ from torch import Tensor
 from ugodit.calibration import estimate_maps
 from ugodit.evaluation.baselines import cg_sense, l1_wavelet, zero_filled
 from ugodit.operators import LinearOperator, SenseOperator
-from ugodit.priors.adaptation import from_scratch, normalize
+from ugodit.operators.scale import normalize
+from ugodit.priors.adaptation import from_scratch
 from ugodit.priors.presets import preset
 
 COILS, ROWS, COLUMNS, SETS = 3, 7, 6, 2
@@ -188,8 +189,9 @@ def test_zero_filling_takes_sets_and_sigpy_and_networks_do_not() -> None:
     np.testing.assert_allclose(images.numpy().ravel(), to_complex(one.initial()), atol=1e-5)
     with pytest.raises(ValueError, match="maps: expected one set"):
         l1_wavelet(kspace, case.maps, mask, 1e-3)
-    with pytest.raises(ValueError, match="operator: expected one set of maps, got 2"):
-        from_scratch(case.operator, preset("fast").network, preset("fast").alone)
+    chosen = preset("fast")
+    with pytest.raises(ValueError, match=r"^operator: expected images of 2 channels, .*, got 4; networks take one set"):
+        from_scratch(case.operator, chosen.network, chosen.alone_model, chosen.alone)
 
 
 def test_wrong_numbers_of_sets_are_named() -> None:
