@@ -9,8 +9,9 @@ from torch import Tensor
 
 from tests.kernels.problems import TOLERANCE, relative_error
 from ugodit.kernels import _cuda_ops
-from ugodit.operators import SenseOperator, sense
-from ugodit.priors.adaptation import normalize
+from ugodit.operators import SenseOperator, sense_packing
+from ugodit.operators.scale import normalize
+from ugodit.operators.sense_transfer import repacked
 
 WIDTH = 46
 
@@ -53,7 +54,7 @@ def test_from_kspace_normalize_and_stack(through: SimpleNamespace, monkeypatch: 
     torch.manual_seed(3)
     expected, expected_scales = built()
     torch.manual_seed(3)
-    monkeypatch.setattr(sense, "kernels", through)
+    monkeypatch.setattr(sense_packing, "kernels", through)
     operator, scales = built()
     assert operator.kspace.dim() == 2  # CUDA's layout
     torch.testing.assert_close(torch.tensor(scales), torch.tensor(expected_scales), rtol=1e-5, atol=0)
@@ -68,3 +69,24 @@ def test_from_kspace_normalize_and_stack(through: SimpleNamespace, monkeypatch: 
     for one, other in zip(got, truth, strict=True):
         # Two float32 results, and scales that differ in the last digits.
         assert relative_error(one, other) < 10 * TOLERANCE
+
+
+def test_select_and_pack_anew(through: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Items of different numbers of stored lines, and maps and k-space read back from these layouts."""
+    monkeypatch.setattr(sense_packing, "kernels", through)
+    operators = [normalize(SenseOperator.from_kspace(*scan, rows=8))[0] for scan in scans()]
+    both = SenseOperator.stack(operators)
+    image = torch.randn(both.shape)
+    swapped = both.select([1, 0])
+    assert swapped.kspace.dim() == 2  # CUDA's layout
+    for got, expected in zip(swapped.residual(image.flip(0)), both.residual(image), strict=True):
+        assert torch.equal(got, expected.flip(0))
+    for item, single in enumerate(operators):
+        alone = both.select([item])
+        torch.testing.assert_close(alone.residual(image[:1])[1], single.residual(image[:1])[1])
+    again = repacked(both, torch.device("cpu"))
+    assert again.kspace.dim() == 2
+    assert again.maps.shape == both.maps.shape
+    assert relative_error(again.forward(image), both.forward(image)) < TOLERANCE
+    assert relative_error(again.residual(image)[1], both.residual(image)[1]) < TOLERANCE
+    assert relative_error(again.initial(), both.initial()) < TOLERANCE

@@ -1,170 +1,83 @@
-import json
-from pathlib import Path
+"""Sampling: checked when it is made, and the same mask for every slice of a volume."""
+
+import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from helpers import random_complex
 
-from ugodit.data.masks import KINDS, cartesian_mask, poisson_disc_mask
+from ugodit.data.masks import ALL_KINDS, cartesian_mask, poisson_disc_mask
+from ugodit.data.sampling import Sampling
 from ugodit.data.scan import Scan
-from ugodit.data.undersampling import acs_width, central_run, undersample
+from ugodit.data.undersampling import undersample
 from ugodit.errors import InputError
 
-_EXPECTED = json.loads((Path(__file__).parent / "fastmri_masks.json").read_text())["masks"]
 
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_masks_are_bit_for_bit_those_of_fastmri(kind):
-    cases = [case for case in _EXPECTED if case[0] == kind]
-    assert len(cases) >= 80
-    for _, width, acceleration, center_fraction, seed, packed in cases:
-        expected = np.unpackbits(np.frombuffer(bytes.fromhex(packed), np.uint8), count=width).astype(bool)
-        mask = cartesian_mask(kind, width, acceleration, center_fraction, seed)
-        assert mask.dtype == bool
-        np.testing.assert_array_equal(mask, expected, err_msg=f"{kind} {width} {acceleration} {center_fraction} {seed}")
-
-
-def test_masks_leave_the_global_random_state_alone():
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
-    cartesian_mask("random", 64, 4, 0.08, 3)
-    poisson_disc_mask((32, 32), 4, 8, 3)
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+def scan(mask: torch.Tensor | None = None, seed: int = 0) -> Scan:
+    return Scan("volume", 2, torch.from_numpy(random_complex((3, 48, 40), seed)), mask, (48, 40), None)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("changes", "message"),
     [
-        (("spiral", 320, 4, 0.08, 0), "kind"),
-        (("random", 0, 4, 0.08, 0), "width"),
-        (("random", 320, 0.5, 0.08, 0), "acceleration"),
-        (("random", 320, float("nan"), 0.08, 0), "acceleration"),
-        (("random", 320, float("inf"), 0.08, 0), "acceleration"),
-        (("equispaced", 320, 3.5, 0.08, 0), "acceleration"),
-        (("magic", 320, 3.5, 0.08, 0), "acceleration"),
-        (("random", 320, 4, 0.0, 0), "center_fraction"),
-        (("random", 320, 4, 1.0, 0), "center_fraction"),
-        (("equispaced_fraction", 320, 4, 0.25, 0), "center_fraction"),
-        (("equispaced_fraction", 320, 4, 0.5, 0), "center_fraction"),
-        (("random", 320, 4, 0.08, -1), "seed"),
-        (("random", 320, 4, 0.08, (1, -1)), "seed"),
-        (("random", 320, 4, 0.08, 2**32), "seed"),
+        ({"kind": "spiral"}, "`kind`: expected one of random, equispaced, .*, poisson, got 'spiral'"),
+        ({"acceleration": 0.5}, "`acceleration`: expected a number from 1 up, got 0.5"),
+        ({"acceleration": float("nan")}, "`acceleration`: expected a number from 1 up, got nan"),
+        ({"center_fraction": 0.0}, "`center_fraction`: expected a number above 0 and below 1, got 0.0"),
+        ({"center_fraction": 1.0}, "`center_fraction`: expected a number above 0 and below 1, got 1.0"),
+        ({"seed": -1}, "`seed`: expected whole numbers from 0 to 2\\^32 - 1, got -1"),
+        ({"seed": 2**32}, "`seed`: expected whole numbers from 0 to 2\\^32 - 1"),
     ],
 )
-def test_arguments_out_of_range_are_refused_by_name(arguments, named):
-    with pytest.raises(InputError, match=named) as error:
-        cartesian_mask(*arguments)
+def test_options_out_of_range_are_refused_by_name(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}") as error:
+        Sampling(**changes)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("width", [1, 2, 3, 15, 31])
-def test_small_widths_and_acceleration_one(kind, width):
-    mask = cartesian_mask(kind, width, 1, 0.3, 0)
-    assert mask.shape == (width,)
-    assert acs_width(mask) <= width
-
-
-def test_poisson_disc_mask_is_seeded_and_meets_the_acceleration():
-    mask = poisson_disc_mask((96, 80), 4, 16, 5)
-    assert mask.shape == (96, 80)
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_the_mask_is_that_of_its_kind_and_seed(kind: str) -> None:
+    sampling = Sampling(kind, 4, 0.2, seed=3)
+    mask = sampling.mask((48, 40))
     assert mask.dtype == bool
-    assert abs(mask.size / mask.sum() - 4) < 0.1  # sigpy's own tolerance
-    assert acs_width(mask) >= 16
-    np.testing.assert_array_equal(mask, poisson_disc_mask((96, 80), 4, 16, 5))
-    assert (mask != poisson_disc_mask((96, 80), 4, 16, 6)).any()
+    if kind == "poisson":
+        # Of the shorter axis, along both.
+        np.testing.assert_array_equal(mask, poisson_disc_mask((48, 40), 4, 8, 3))
+    else:
+        np.testing.assert_array_equal(mask, cartesian_mask(kind, 40, 4, 0.2, 3))
+    np.testing.assert_array_equal(mask, sampling.mask((48, 40)))
+    others = [dataclasses.replace(sampling, seed=seed).mask((48, 40)) for seed in range(4, 12)]
+    assert any((mask != other).any() for other in others)
 
 
-def test_a_seed_that_sigpy_fails_on_gives_a_mask_all_the_same():
-    for seed in range(6):
-        mask = poisson_disc_mask((96, 80), 4, 24, seed)
-        assert abs(mask.size / mask.sum() - 4) < 0.1
-        np.testing.assert_array_equal(mask, poisson_disc_mask((96, 80), 4, 24, seed))
+def test_a_narrow_poisson_mask_has_a_sample_in_its_centre() -> None:
+    mask = Sampling("poisson", 3, 0.01).mask((32, 24))
+    np.testing.assert_array_equal(mask, poisson_disc_mask((32, 24), 3, 1, 0))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        (((96, 80), 1, 16, 0), "acceleration"),
-        (((96, 80), 60, 64, 0), "acceleration"),
-        (((96, 80), 4, 80, 0), "calibration"),
-        (((96, 80), 4, -1, 0), "calibration"),
-        (((1, 80), 4, 0, 0), "shape"),
-        (((96, 80), 4, 16, -1), "seed"),
-    ],
-)
-def test_poisson_arguments_out_of_range_are_refused_by_name(arguments, named):
-    with pytest.raises(InputError, match=named):
-        poisson_disc_mask(*arguments)
+@pytest.mark.parametrize("kind", ["random", "poisson"])
+def test_a_fully_sampled_scan_is_undersampled(kind: str) -> None:
+    sampling = Sampling(kind, 3, 0.2)
+    full = scan()
+    done = sampling.apply(full)
+    expected = undersample(full, sampling.mask((48, 40)))
+    assert done.mask is not None
+    assert done.mask.ndim == (2 if kind == "poisson" else 1)
+    assert torch.equal(done.mask, expected.mask)
+    assert torch.equal(done.kspace, expected.kspace)
+    # The mask of the next slice is the same.
+    other = sampling.apply(scan(seed=7))
+    assert other.mask is not None
+    assert torch.equal(other.mask, done.mask)
 
 
-def test_acs_width_counts_a_centred_block():
-    def line(width, first, last):
-        mask = np.zeros(width, bool)
-        mask[first : last + 1] = True
-        return mask
-
-    assert acs_width(line(16, 7, 9)) == 3  # centre 8
-    assert acs_width(line(16, 6, 9)) == 4
-    assert acs_width(line(16, 7, 15)) == 3  # a long run to one side does not widen a centred block
-    assert acs_width(line(16, 0, 7)) == 0
-    assert acs_width(line(15, 7, 8)) == 1  # fastMRI's two central lines of an odd width
-    assert acs_width(np.ones(5, bool)) == 5
-    assert acs_width(torch.ones(6, 4, dtype=torch.bool)) == 4
-    block = np.zeros((12, 10), bool)
-    block[4:9, 3:8] = True
-    assert acs_width(block) == 5
-    block[5, 5] = False
-    assert acs_width(block) < 5
+def test_a_scan_with_a_mask_of_its_own_stays() -> None:
+    own = scan(torch.arange(40) % 2 == 0)
+    assert Sampling().apply(own) is own
 
 
-@pytest.mark.parametrize("width", [1, 2, 7, 8])
-def test_central_lines_of_every_mask(width):
-    for bits in range(2**width):
-        mask = np.array([bool(bits >> i & 1) for i in range(width)])
-        centre = width // 2
-        start, stop = central_run(torch.from_numpy(mask))
-        if not mask[centre]:
-            assert (start, stop, acs_width(mask)) == (centre, centre, 0)
-            continue
-        assert start <= centre < stop
-        assert mask[start:stop].all()
-        assert start == 0 or not mask[start - 1]
-        assert stop == width or not mask[stop]
-        blocks = [n for n in range(1, width + 1) if mask[centre - n // 2 : centre - n // 2 + n].sum() == n]
-        assert acs_width(mask) == max(blocks)
-
-
-def _scan(mask=None):
-    kspace = torch.from_numpy(random_complex((3, 12, 10)))
-    return Scan("volume", 2, kspace, mask, (12, 10), None)
-
-
-def test_undersample_keeps_the_masked_samples_only():
-    scan = _scan()
-    mask = cartesian_mask("random", 10, 2, 0.3, 0)
-    result = undersample(scan, mask)
-    np.testing.assert_array_equal(result.mask.numpy(), mask)
-    np.testing.assert_array_equal(result.kspace.numpy(), scan.kspace.numpy() * mask)
-    assert (result.name, result.slice_index, result.crop) == ("volume", 2, (12, 10))
-
-
-def test_undersample_drops_padding_lines_that_were_never_acquired():
-    scan = _scan()
-    scan.kspace[..., :2] = 0
-    result = undersample(scan, np.ones(10, bool))
-    assert result.mask.tolist() == [False] * 2 + [True] * 8
-    two_dimensional = undersample(scan, np.ones((12, 10), bool))
-    assert two_dimensional.mask.shape == (12, 10)
-    assert not two_dimensional.mask[:, :2].any()
-
-
-def test_undersample_refuses_what_does_not_fit():
-    with pytest.raises(InputError, match="own mask"):
-        undersample(_scan(torch.ones(10, dtype=torch.bool)), np.ones(10, bool))
-    with pytest.raises(InputError, match="expected bool"):
-        undersample(_scan(), np.ones(12, bool))
-    with pytest.raises(InputError, match="expected bool"):
-        undersample(_scan(), np.ones(10, np.float32))
-    with pytest.raises(InputError, match="no measured line"):
-        undersample(_scan(), np.zeros(10, bool))
+def test_equal_options_are_one_setting() -> None:
+    assert Sampling(acceleration=4) == Sampling(acceleration=4.0)
+    assert repr(Sampling(acceleration=4)) == repr(Sampling(acceleration=4.0))

@@ -266,3 +266,16 @@ def test_selected_items_share_a_mask_that_all_have() -> None:
     assert some.weights is operator.weights
     single = SenseOperator.from_kspace(kspace[2], torch.ones_like(kspace[2]), line_mask(8))
     assert torch.equal(some.initial()[:1], single.initial())
+
+
+@pytest.mark.parametrize("plane", [False, True], ids=["lines", "plane"])
+@pytest.mark.parametrize("sets", [1, 2])
+def test_conjugated_tensors_are_taken(plane: bool, sets: int) -> None:
+    """torch conjugates when a value is read, and what reads a tensor's memory has to know."""
+    kspace, maps, _ = small_scan(rows=12, columns=18)
+    maps = maps if sets == 1 else torch.stack((maps, small_scan(rows=12, columns=18, seed=1)[1]))
+    mask = torch.rand(12, 18, generator=torch.Generator().manual_seed(0)) < 0.5 if plane else line_mask(18)
+    lazy = SenseOperator.from_kspace(kspace.conj(), maps.conj(), mask)
+    plain = SenseOperator.from_kspace(kspace.conj().resolve_conj(), maps.conj().resolve_conj(), mask)
+    assert torch.equal(lazy.initial(), plain.initial())
+    assert torch.equal(lazy.forward(plain.initial()), plain.forward(plain.initial()))

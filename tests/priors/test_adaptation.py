@@ -1,137 +1,85 @@
 """What becomes of a prior for a scan."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
-from scans import small_operator
+from small_priors import prior, quick, scan
 
-import ugodit.priors.adaptation
+import ugodit.fit.initial
+from ugodit.fit.fit import Step
+from ugodit.fit.initial import InitialEstimates
+from ugodit.fit.test_time import uncertainty
 from ugodit.networks import GroupNet, NetworkConfig
 from ugodit.operators import SenseOperator
+from ugodit.priors.acceptance import held_out_errors
 from ugodit.priors.adaptation import (
-    FITS,
-    HELPS,
-    NOISE_AT_MOST,
-    OPEN,
-    Unseen,
+    FitPlan,
+    PriorMode,
     adapt,
+    can_be_judged,
     from_prior,
-    normalize,
-    recipe,
-    unseen,
+    from_scratch,
+    initial_estimates,
+    plan_fit,
+    serves,
+    zero_shot,
 )
-from ugodit.priors.presets import PRESETS, Preset
 from ugodit.priors.prior import Prior
-from ugodit.priors.training import group_model
-
-NETWORK = NetworkConfig.unet(4, 1, activation="leaky_relu", output="residual")
 
 
-def quick(name: str = "balanced") -> Preset:
-    chosen = PRESETS[name]
-    fits = {
-        table: dataclasses.replace(getattr(chosen, table), steps=2, precision="float32")
-        for table in ("train", "adapt", "alone")
-    }
-    return Preset(network=NETWORK, **fits)
-
-
-def scan(items: int = 1) -> SenseOperator:
-    one = normalize(small_operator(columns=40, noise=0.2)[0])[0]
-    return SenseOperator.stack([one] * items)
-
-
-def prior(preset: Preset) -> Prior:
-    """Weights that are not zero in the last layer: the network says something."""
-    model = group_model([scan()], preset.network, preset.train)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.network.decoder.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
-    return Prior.of(model.network, training=preset.train.to_dict(), provenance={"scans": []})
-
-
-def test_uses_follow_from_what_unseen_lines_say() -> None:
-    cases = {
-        (0.9, (FITS - 0.01) * 0.9): "adapted",
-        (OPEN - 0.1, (FITS - 0.01) * (OPEN - 0.1)): "adapted",
-        (OPEN + 0.01, (FITS + 0.01) * (OPEN + 0.01)): "first images",
-        (OPEN - 0.01, (FITS + 0.01) * (OPEN - 0.01)): "dropped",
-        (0.9, (HELPS + 0.01) * 0.9): "dropped",
-        (0.9, 3.0): "dropped",
-    }
-    first, left = torch.tensor(list(cases)).T
-    config = quick("balanced").adapt
-    assert Unseen(first, left).uses(config) == list(cases.values())
-    one_turn = dataclasses.replace(config, improve_start=False)
-    assert "first images" not in Unseen(first, left).uses(one_turn)
-
-
-def test_what_is_unseen_is_judged_without_its_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    preset = quick()
-    model, config = from_prior(scan(), prior(preset), preset.adapt)
-
-    def found(variance: float) -> tuple[float, float]:
-        monkeypatch.setattr(ugodit.priors.adaptation, "noise_variance", lambda operator: torch.tensor([variance]))
-        shares = unseen(scan(), model, config)
-        return float(shares.first), float(shares.prior)
-
-    first, left = found(float("nan"))
-    assert found(0.0) == (first, left)
-    noise = NOISE_AT_MOST * first  # of the lines' energy
-    assert found(1e6) == pytest.approx(((first - noise) / (1 - noise), (left - noise) / (1 - noise)), rel=1e-4)
-    # A first image that is worse than none: all of the lines' energy is open, and more.
-    monkeypatch.setattr(SenseOperator, "energy", lambda self: self.data_consistency(torch.zeros(self.shape)) / 100)
-    hopeless = unseen(scan(), model, config)
-    assert float(hopeless.first) > OPEN
-    with pytest.raises(ValueError, match="random splits"):
-        unseen(scan(), model, dataclasses.replace(config, splitting="all", unrolls=0))
+def last_of(operator: SenseOperator, plan: FitPlan, estimates: InitialEstimates | None = None) -> Step:
+    *_, last = adapt(operator, plan, estimates)
+    return last
 
 
 def test_an_adapted_prior_starts_from_its_own_images() -> None:
     preset, trained = quick(), prior(quick())
-    by = recipe(scan(2), trained, "adapted", preset)
-    assert by.improve is not None
-    assert by.config.improve_start
-    assert not any(p.requires_grad for p in (*by.improve.parameters(), *by.model.network.encoder.parameters()))
-    assert all(p.requires_grad for p in by.model.network.decoder.parameters())
-    before = [parameter.clone() for parameter in by.improve.parameters()]
-    *_, last = adapt(scan(2), by.model, by.config, by.improve)
+    plan = plan_fit(scan(2), trained, "adapt", preset)
+    assert plan.first_stage is not None
+    assert (plan.form, plan.config) == (trained.model, preset.adapt)
+    assert preset.adapt.two_stage
+    stage = plan.first_stage.model
+    assert stage.network.decoders == 1
+    assert not any(p.requires_grad for p in (*stage.parameters(), *plan.model.network.encoder.parameters()))
+    assert all(p.requires_grad for p in plan.model.network.decoder.parameters())
+    before = [parameter.clone() for parameter in stage.parameters()]
+    last = last_of(scan(2), plan)
     assert last.averages()[0].shape == scan(2).shape
-    assert all(torch.equal(a, b) for a, b in zip(before, by.improve.parameters(), strict=True))
-    plain = dataclasses.replace(preset, adapt=dataclasses.replace(preset.adapt, improve_start=False))
-    assert recipe(scan(), trained, "adapted", plain).improve is None
+    assert all(torch.equal(a, b) for a, b in zip(before, stage.parameters(), strict=True))
+    plain = quick(two_stage=False)
+    assert plan_fit(scan(), trained, "adapt", plain).first_stage is None
 
 
-def test_a_prior_that_makes_first_images_leaves_the_rest_to_a_new_network() -> None:
+def test_a_prior_that_initialises_leaves_the_rest_to_a_new_network() -> None:
     preset, trained = quick(), prior(quick())
-    by = recipe(scan(), trained, "first images", preset)
-    assert by.improve is not None
-    assert by.config.steps == preset.alone.steps
-    assert all(p.requires_grad for p in by.model.network.parameters())
-    fresh = GroupNet(preset.network, 1, seed=by.config.seed).state_dict()
-    assert all(torch.equal(weight, fresh[name]) for name, weight in by.model.network.state_dict().items())
-    *_, with_it = adapt(scan(), by.model, by.config, by.improve)
-    alone = recipe(scan(), None, None, preset)
-    *_, without = adapt(scan(), alone.model, by.config)
+    plan = plan_fit(scan(), trained, "initialise", preset)
+    assert plan.first_stage is not None
+    assert (plan.form, plan.config) == (trained.model, preset.alone)
+    assert all(p.requires_grad for p in plan.model.network.parameters())
+    fresh = GroupNet(preset.network, 1, seed=plan.config.seed).state_dict()
+    assert all(torch.equal(weight, fresh[name]) for name, weight in plan.model.network.state_dict().items())
+    with_it = last_of(scan(), plan)
+    without = last_of(scan(), plan_fit(scan(), None, "reject", preset))
     assert not torch.allclose(with_it.averages()[0], without.averages()[0], rtol=1e-2)
     published = prior(quick("paper"))
-    with pytest.raises(ValueError, match="random splits"):
-        recipe(scan(), published, "first images", preset)
+    with pytest.raises(ValueError, match=r"^mode: initialise needs a prior of random splits"):
+        plan_fit(scan(), published, "initialise", preset)
 
 
-def test_a_decoder_that_starts_anew_has_no_first_turn() -> None:
-    by = recipe(scan(), prior(quick()), "adapted", quick(), start="fresh")
-    assert by.improve is None
-    assert recipe(scan(), prior(quick()), "adapted", quick(), start=0).improve is not None
+def test_a_decoder_that_starts_anew_has_no_first_stage() -> None:
+    assert plan_fit(scan(), prior(quick()), "adapt", quick(), decoder="fresh").first_stage is None
+    assert plan_fit(scan(), prior(quick()), "adapt", quick(), decoder=0).first_stage is not None
+    form = quick().model
+    assert [can_be_judged(form, decoder) for decoder in (0, "mean", "fresh")] == [True, True, False]
+    assert not can_be_judged(quick("paper").model, "mean")
 
 
-def test_held_out_lines_and_uncertainty_with_two_turns() -> None:
-    preset = quick()
-    held_out = dataclasses.replace(preset, adapt=dataclasses.replace(preset.adapt, held_out=0.2))
-    by = recipe(scan(2), prior(preset), "adapted", held_out)
-    *_, last = adapt(scan(2), by.model, by.config, by.improve)
+def test_held_out_lines_and_uncertainty_with_two_stages() -> None:
+    preset = quick(held_out=0.2)
+    plan = plan_fit(scan(2), prior(preset), "adapt", preset)
+    last = last_of(scan(2), plan)
     assert last.held_out is not None
     images, spread = last.averages()[0], last.uncertainties()[0]
     assert torch.isfinite(images).all()
@@ -139,17 +87,111 @@ def test_held_out_lines_and_uncertainty_with_two_turns() -> None:
     assert (spread[:, :, 8:16, 15:25] > 0).any()
 
 
-def test_a_dropped_prior_changes_nothing() -> None:
+def test_a_rejected_prior_changes_nothing() -> None:
     preset, trained = quick(), prior(quick())
-    dropped, none = recipe(scan(), trained, "dropped", preset), recipe(scan(), None, "adapted", preset)
-    for by in (dropped, none):
-        assert by.improve is None
-        assert by.config == preset.alone
-    *_, one = adapt(scan(), dropped.model, dropped.config, dropped.improve)
-    *_, other = adapt(scan(), none.model, none.config, none.improve)
-    assert torch.equal(one.averages()[0], other.averages()[0])
+    rejected, none = plan_fit(scan(), trained, "reject", preset), plan_fit(scan(), None, "adapt", preset)
+    for plan in (rejected, none):
+        assert plan.first_stage is None
+        assert (plan.form, plan.config) == (preset.alone_model, preset.alone)
+    assert torch.equal(last_of(scan(), rejected).averages()[0], last_of(scan(), none).averages()[0])
 
 
-def test_the_published_recipe_has_one_turn() -> None:
+def test_the_published_form_has_one_stage() -> None:
     preset = quick("paper")
-    assert recipe(scan(), prior(preset), "adapted", preset).improve is None
+    assert plan_fit(scan(), prior(preset), "adapt", preset).first_stage is None
+
+
+def test_a_prior_serves_in_the_form_that_it_was_trained_in() -> None:
+    """Whatever the preset's own form is, and with the scalars that were learned beside the network."""
+    trained = prior(quick())
+    form = dataclasses.replace(trained.model, iterations=2, loss_fraction=0.2)
+    other = dataclasses.replace(trained, model=form, extra={"log_mu": torch.tensor(-1.0)})
+    for plan in (from_prior(scan(), other, quick().adapt), plan_fit(scan(), other, "adapt", quick())):
+        assert plan.form == form
+        assert plan.model.iterations == 2
+        assert float(plan.model.log_mu) == -1
+    stage = plan_fit(scan(), other, "initialise", quick()).first_stage
+    assert stage is not None
+    assert float(stage.model.log_mu) == -1
+
+
+def test_a_network_of_other_channels_is_refused() -> None:
+    preset = quick()
+    with pytest.raises(ValueError, match=r"^operator: expected images of 3 channels, which the network takes, got 2$"):
+        from_scratch(scan(), NetworkConfig.unet(4, 1, in_channels=3, out_channels=3), preset.model, preset.alone)
+    with pytest.raises(ValueError, match=r"^operator: expected images of 3 channels"):
+        from_prior(scan(), Prior.of(GroupNet(NetworkConfig.unet(4, 1, in_channels=3), 1)), preset.adapt)
+
+
+# ---- estimates that are made once -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["adapt", "initialise", "reject"])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_estimates_that_judged_the_prior_give_the_same_bits(mode: PriorMode, seed: int) -> None:
+    preset = quick(seed=seed)
+    preset = dataclasses.replace(preset, alone=dataclasses.replace(preset.alone, seed=seed))
+    trained = prior(preset)
+    shared = initial_estimates(scan(2), trained.model, seed)
+    errors = held_out_errors(shared, from_prior(scan(2), trained, preset.adapt))
+    again = held_out_errors(initial_estimates(scan(2), trained.model, seed), from_prior(scan(2), trained, preset.adapt))
+    assert torch.equal(errors.prior, again.prior)
+    assert torch.equal(errors.initial, again.initial)
+    # From the same weights each time.
+    steps = [list(adapt(scan(2), plan_fit(scan(2), trained, mode, preset), made)) for made in (shared, None)]
+    assert [step.loss for step in steps[0]] == [step.loss for step in steps[1]]
+    (judged,), (anew,) = (found[-1].averages() for found in steps)
+    assert torch.equal(judged, anew)
+    (judged,), (anew,) = (found[-1].uncertainties() for found in steps)
+    assert torch.equal(judged, anew)
+
+
+def test_zero_shot_takes_estimates_that_judged_the_prior() -> None:
+    preset = quick()
+    trained = prior(preset)
+    shared = initial_estimates(scan(), trained.model, preset.adapt.seed)
+    plan = from_prior(scan(), trained, preset.adapt)
+    held_out_errors(shared, plan)
+    for question in ({}, {"question": uncertainty}):
+        assert torch.equal(zero_shot(scan(), plan, shared, **question), zero_shot(scan(), plan, **question))
+
+
+def test_estimates_serve_the_form_and_seed_that_they_were_made_by() -> None:
+    preset, trained = quick(), prior(quick())
+    plan = plan_fit(scan(), trained, "adapt", preset)
+    right = initial_estimates(scan(), plan.form, plan.config.seed)
+    assert serves(right, plan)
+    another_form = dataclasses.replace(plan.form, loss_fraction=0.2)
+    assert not serves(initial_estimates(scan(), another_form, plan.config.seed), plan)
+    wrong_seed = initial_estimates(scan(), plan.form, plan.config.seed + 1)
+    assert not serves(wrong_seed, plan)
+    assert not serves(right, dataclasses.replace(plan, config=dataclasses.replace(plan.config, held_out=0.2)))
+    # Others are made where they do not serve: the result is that of the plan's own.
+    expected = last_of(scan(), plan_fit(scan(), trained, "adapt", preset)).averages()[0]
+    assert torch.equal(last_of(scan(), plan, wrong_seed).averages()[0], expected)
+
+
+@pytest.mark.parametrize("mode", ["adapt", "initialise"])
+def test_one_choice_of_a_threshold_serves_judgement_and_fit(mode: PriorMode, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    original = ugodit.fit.initial.choose_weight
+
+    def counted(*arguments: Any) -> torch.Tensor:
+        calls.append(1)
+        return original(*arguments)
+
+    monkeypatch.setattr(ugodit.fit.initial, "choose_weight", counted)
+    preset = quick()
+    trained = prior(preset)
+    estimates = initial_estimates(scan(), trained.model, preset.adapt.seed)
+    held_out_errors(estimates, from_prior(scan(), trained, preset.adapt))
+    last_of(scan(), plan_fit(scan(), trained, mode, preset), estimates).averages()
+    assert len(calls) == 1
+
+
+def test_uncertainty_needs_random_splits() -> None:
+    preset = quick("paper")
+    plan = from_prior(scan(), prior(preset), preset.adapt)
+    assert zero_shot(scan(), plan).shape == scan().shape
+    with pytest.raises(ValueError, match=r"^splitting: uncertainty comes from random splits, got all"):
+        zero_shot(scan(), plan, question=uncertainty)

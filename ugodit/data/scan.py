@@ -67,7 +67,7 @@ class Scan:
         Raises:
             TypeError, ValueError: the parameter, what was expected, what it got.
         """
-        kspace = as_tensor("kspace", kspace)
+        kspace = as_tensor("kspace", kspace).resolve_conj()
         if kspace.ndim != 3 or not kspace.is_complex():
             found = f"{kspace.dtype} {tuple(kspace.shape)}"
             raise ValueError(f"kspace: expected complex (coils, readout, phase encode), got {found}")
@@ -81,9 +81,14 @@ class Scan:
         kspace = kspace.to("cpu", torch.complex64)
         kspace = kspace if mask is None else kspace * mask
         if maps is not None:
-            maps = as_tensor("maps", maps).to("cpu", torch.complex64)
+            maps = as_tensor("maps", maps).resolve_conj().to("cpu", torch.complex64)
+            if not bool(torch.isfinite(torch.view_as_real(maps)).all()):
+                raise ValueError("maps: expected finite numbers, got NaN or Inf")
         if target is not None:
-            target = as_tensor("target", target).to("cpu", torch.float32)
+            target = as_tensor("target", target)
+            if target.is_complex() or not bool(torch.isfinite(target).all()):
+                raise ValueError("target: expected finite real numbers (a magnitude), got complex ones, NaN or Inf")
+            target = target.to("cpu", torch.float32)
         if crop is None:
             rows, columns = (kspace if target is None else target).shape[-2:]
             crop = rows, columns

@@ -81,9 +81,13 @@ class ScanVolume(Sliceable):
     def __init__(self, scans: Sequence[Scan]) -> None:
         if not scans:
             raise ValueError("scans: expected one or more, got none")
-        if len({scan.kspace.shape for scan in scans}) > 1:
-            found = sorted({tuple(scan.kspace.shape) for scan in scans})
-            raise ValueError(f"scans: expected one shape (coils, readout, phase encode), got {found}")
+        for what, found in (
+            ("shape (coils, readout, phase encode)", {tuple(scan.kspace.shape) for scan in scans}),
+            ("crop", {scan.crop for scan in scans}),
+            ("kind of mask (1-D or 2-D)", {scan.mask.ndim for scan in scans if scan.mask is not None}),
+        ):
+            if len(found) > 1:
+                raise ValueError(f"scans: expected one {what}, got {sorted(found)}")
         self.scans = list(scans)
         self.name = scans[0].name
         self.path = None

@@ -41,6 +41,9 @@ def pack(kspace: Any, maps: Any, mask: Any, rows: int | None, device: torch.devi
     ops = kernels_for(2 if several else 1)
     weights, plane = as_weights(mask, kspace.shape)
     kspace, maps = kspace.to(device, torch.complex64), maps.to(device, torch.complex64)
+    # Whatever stands where nothing was measured, NaN too, is nothing.
+    measured = (weights != 0).to(device)
+    kspace = torch.where(measured[:, None] if plane else measured[:, None, None], kspace, 0)
     if rows is not None and rows != kspace.shape[-2]:
         if plane:
             raise ValueError("rows: a mask along both axes couples all rows; crop the reconstruction instead")

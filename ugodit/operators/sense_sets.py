@@ -28,7 +28,7 @@ def pack_maps(maps: Tensor, masked_along: str = "width") -> Tensor:
 
 def pack_kspace(kspace: Tensor, masked_along: str = "width") -> Tensor:
     """complex64 k-space (B, C, H, W) as real (B, C, H, W, 2)."""
-    return torch.view_as_real(kspace.contiguous())
+    return torch.view_as_real(kspace.resolve_conj().contiguous())
 
 
 def scale_kspace(kspace: Tensor, factor: float, shape: tuple[int, int, int]) -> Tensor:

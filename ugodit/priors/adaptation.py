@@ -56,20 +56,21 @@ def build_model(network: GroupNet, form: ModelConfig, extra: Mapping[str, Tensor
 
 def from_scratch(operator: Operator, network: NetworkConfig, form: ModelConfig, config: FitConfig) -> FitPlan:
     """A model for the items of `operator` that knows nothing yet. ValueError where it has other channels."""
-    _check_channels(operator, network)
+    check_channels(operator, network)
     model = build_model(GroupNet(network, operator.shape[0], seed=config.seed), form).to(operator.device)
     return FitPlan(model, form, config)
 
 
 def from_prior(operator: Operator, prior: Prior, config: FitConfig, decoder: Decoder = "mean") -> FitPlan:
     """A model in the prior's form with its encoder, frozen, and decoders that start from the prior's."""
-    _check_channels(operator, prior.network)
+    check_channels(operator, prior.network)
     network = prior.build().warm_start(operator.shape[0], decoder, seed=config.seed).freeze_encoder()
     model = build_model(network, prior.model, prior.extra).to(operator.device)
     return FitPlan(model, prior.model, config)
 
 
-def _check_channels(operator: Operator, network: NetworkConfig) -> None:
+def check_channels(operator: Operator, network: NetworkConfig) -> None:
+    """ValueError where the network takes images of other channels than the operator's."""
     channels = operator.shape[1]
     if (network.in_channels, network.out_channels) != (channels, channels):
         raise ValueError(

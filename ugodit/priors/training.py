@@ -10,7 +10,7 @@ from ugodit.networks.config import NetworkConfig
 from ugodit.networks.group import GroupNet
 from ugodit.networks.unrolled import Unrolled
 from ugodit.operators.protocol import Operator
-from ugodit.priors.adaptation import build_model
+from ugodit.priors.adaptation import build_model, check_channels
 
 
 def group_model(
@@ -19,8 +19,10 @@ def group_model(
     """An untrained model with a decoder for every item of `operators`, or one for all (`config.shared_decoder`).
 
     All decoders start from the same weights: only then is their mean, from which adaptation starts, a decoder too.
-    `fit.fit` trains it; sizes and coils may differ between operators.
+    `fit.fit` trains it. ValueError where an operator's images have other channels than the network; sizes and coils may differ between operators.
     """
+    for operator in operators:
+        check_channels(operator, network)
     decoders = 1 if config.shared_decoder else sum(operator.shape[0] for operator in operators)
     group = GroupNet(network, 1, seed=config.seed).select([0] * decoders)
     return build_model(group, form).to(operators[0].device)

@@ -143,7 +143,7 @@ class Reading:
         """Calibrate all slices, then fit them batch by batch. `on_maps` is given the maps of each slice in turn, and
         `when_prepared` is called after the last of them."""
         # fastMRI's definition: the maximum of the whole volume, also where only some slices were asked for.
-        maximum = self.slices.volume.target_maximum() if self.reader.any_target else None
+        maximum = self.slices.volume.target_maximum() if self.reader.all_targets else None
         volume = PreparedVolume(
             self.reader, self.job.fits(), device=self.device, cache=self.maps_cache, on_maps=on_maps
         )

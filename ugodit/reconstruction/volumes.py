@@ -28,13 +28,14 @@ class VolumeReader:
         """Reads every slice. InputError for whatever can be found wrong without calibrating."""
         self.slices, self.sampling = slices, sampling
         self.digests: dict[int, str] = {}
-        self.any_target = False
+        self.all_targets = True
+        """Every slice has a target: only then can they be compared."""
         self._kept: dict[int, Scan] = {}
         needed: list[int | None] = []
         for index in slices.indices:
             scan = self._read(index)
             self.digests[index] = scan.digest()
-            self.any_target |= scan.target is not None
+            self.all_targets &= scan.target is not None
             with named(location(slices.volume, index)):
                 needed.append(coils.coils_for(scan))
             if (len(self._kept) + 1) * scan.kspace.nbytes <= self.KEPT_BYTES:

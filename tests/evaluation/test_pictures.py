@@ -1,4 +1,3 @@
-import io
 import os
 import sys
 
@@ -8,7 +7,6 @@ from matplotlib.image import imread
 
 from ugodit.errors import InputError
 from ugodit.evaluation.pictures import comparison_picture
-from ugodit.evaluation.tables import markdown_table, print_table
 
 
 def _panels(shape=(40, 32)):
@@ -67,21 +65,3 @@ def test_what_does_not_fit_or_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot be written"):
         comparison_picture(tmp_path / "absent" / "a.png", panels, target)
     assert os.listdir(tmp_path) == []
-
-
-def test_tables(capsys, monkeypatch):
-    columns, rows = ["file", "PSNR"], [["a|b", "31.20"], ["longer name", "8.1"]]
-    assert markdown_table(columns, rows).splitlines() == [
-        "| file        |  PSNR |",
-        "| ----------- | ----: |",
-        "| a\\|b        | 31.20 |",
-        "| longer name |   8.1 |",
-    ]
-    print_table(columns, rows)
-    assert capsys.readouterr().out.splitlines() == ["file          PSNR", "a|b          31.20", "longer name    8.1"]
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setattr(sys, "stdout", terminal)
-    print_table(columns, rows, "title")
-    assert "longer name" in terminal.getvalue()
-    assert "━" in terminal.getvalue()
