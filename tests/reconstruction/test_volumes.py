@@ -54,7 +54,7 @@ def test_what_fits_into_memory_is_read_once() -> None:
     found = [reader.take(index) for index in slices.indices]
     assert slices.volume.read == [0, 1, 2]
     assert [scan.digest() for scan in found] == [reader.digests[index] for index in range(3)]
-    assert reader.any_target
+    assert reader.all_targets
     # It is not kept any longer.
     reader.take(1)
     assert slices.volume.read == [0, 1, 2, 1]

@@ -19,7 +19,8 @@ def group_model(
     """An untrained model with a decoder for every item of `operators`, or one for all (`config.shared_decoder`).
 
     All decoders start from the same weights: only then is their mean, from which adaptation starts, a decoder too.
-    `fit.fit` trains it. ValueError where an operator's images have other channels than the network; sizes and coils may differ between operators.
+    `fit.fit` trains it. Sizes and coils may differ between operators; ValueError where their images have other channels
+    than the network takes.
     """
     for operator in operators:
         check_channels(operator, network)
