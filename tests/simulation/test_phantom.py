@@ -96,10 +96,10 @@ def test_phase_is_smooth_seeded_and_can_be_left_out():
         ({"magnitude": np.zeros((1, 8, 8))}, "magnitude"),
         ({"magnitude": -np.ones((1, 8, 8))}, "magnitude"),
         ({"magnitude": np.full((1, 8, 8), np.nan)}, "magnitude"),
-        ({"coils": 0}, "--coils"),
-        ({"seed": -1}, "--seed"),
-        ({"snr_db": float("nan")}, "--snr"),
-        ({"oversampling": 0}, "--oversampling"),
+        ({"coils": 0}, "`coils`"),
+        ({"seed": -1}, "`seed`"),
+        ({"snr_db": float("nan")}, "`snr_db`"),
+        ({"oversampling": 0}, "`oversampling`"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(changed, named):
@@ -110,11 +110,11 @@ def test_bad_arguments_are_refused_by_name(changed, named):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("elbow", (64, 64), range(1), 0), "--anatomy"),
-        (("knee", (16, 64), range(1), 0), "--size"),
-        (("knee", (64, 64), range(0), 0), "--slices"),
-        (("knee", (64, 64), range(30, 31), 0), "--slices"),
-        (("knee", (64, 64), range(1), -1), "--seed"),
+        (("elbow", (64, 64), range(1), 0), "`anatomy`"),
+        (("knee", (16, 64), range(1), 0), "`shape`"),
+        (("knee", (64, 64), range(0), 0), "`slices`"),
+        (("knee", (64, 64), range(30, 31), 0), "`slices`"),
+        (("knee", (64, 64), range(1), -1), "`seed`"),
     ],
 )
 def test_a_drawing_out_of_range_is_refused_by_name(arguments, named):
