@@ -2,8 +2,8 @@
 //
 // Sources that use it are compiled once for each instruction set (CMakeLists.txt: ugodit_add_isa_variants) with
 // UGODIT_ISA naming the namespace and UGODIT_ISA_AVX512 or UGODIT_ISA_AVX2 defined, or neither: then GCC's vector
-// extensions give four lanes on any processor. Such a source must not instantiate standard library templates: the
-// linker keeps one copy of those, and it might keep the one that needs AVX-512.
+// extensions give four lanes on any processor. variant.h chooses the copy that runs. Such a source must not instantiate
+// standard library templates: the linker keeps one copy of those, and it might keep the one that needs AVX-512.
 //
 // Beside arithmetic, each instruction set's header has
 //     expand<Rows>(p)       lane l is p[l / (kWidth / Rows)]: a value of each of Rows rows, for all of the row's coils

@@ -22,7 +22,7 @@ from ugodit.commands import reconstruct, train
 from ugodit.io.fastmri import FastMRIVolume
 from ugodit.io.maps import read_maps, write_maps
 from ugodit.priors.prior import Prior
-from ugodit.reconstruction import reconstructor, volumes
+from ugodit.reconstruction import prepared_volume, volumes
 
 QUICKER = QUICK.replace("steps = 3", "steps = 1\nmask_bank = 2") + '[model]\ninitial_estimate = "conjugate_gradient"\n'
 Capture = pytest.CaptureFixture[str]
@@ -222,7 +222,7 @@ def test_maps_that_do_not_fit_are_refused_before_any_fit(
     scan = write_scan(tmp_path / "a.h5")
     with h5py.File(tmp_path / "maps.h5", "w") as file:
         file["maps"] = maps
-    monkeypatch.setattr(reconstructor, "reconstruct_batch", lambda *_: pytest.fail("fitted"))
+    monkeypatch.setattr(volumes, "reconstruct_batch", lambda *_: pytest.fail("fitted"))
     words = (scan, "--out", tmp_path / "out", "--config", quick_config(tmp_path), "--maps", tmp_path / "maps.h5")
     assert re.search(message, refused(capsys, *words))
 
@@ -424,7 +424,7 @@ def test_a_bad_slice_is_found_before_any_fit(
         kspace = file["kspace"][()]
         spoil(kspace)
         file["kspace"][...] = kspace
-    monkeypatch.setattr(reconstructor, "reconstruct_batch", lambda *_: pytest.fail("fitted"))
+    monkeypatch.setattr(volumes, "reconstruct_batch", lambda *_: pytest.fail("fitted"))
     complaint = refused(capsys, scan, "--out", tmp_path / "out", "--config", quick_config(tmp_path))
     assert f"{scan}: {message}" in complaint
     assert train.main([str(scan), "--out", str(tmp_path / "p"), "--config", str(quick_config(tmp_path))]) == 2
@@ -435,7 +435,7 @@ def test_too_few_lines_to_split_are_found_before_any_fit(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = write_scan(tmp_path / "a.h5", mask=line_mask(SIZE, SIZE, 12).numpy())
-    monkeypatch.setattr(reconstructor, "reconstruct_batch", lambda *_: pytest.fail("fitted"))
+    monkeypatch.setattr(volumes, "reconstruct_batch", lambda *_: pytest.fail("fitted"))
     complaint = refused(capsys, scan, "--out", tmp_path / "out", "--config", quick_config(tmp_path))
     assert f"{scan}: slice 0: mask: splitting needs at least 2 measured lines" in complaint
 
@@ -446,7 +446,7 @@ def test_a_bad_target_of_another_slice_is_found_before_any_fit(
     scan = write_scan(tmp_path / "a.h5")
     with h5py.File(scan, "r+") as file:
         file["reconstruction_rss"][1, 0, 0] = np.nan
-    monkeypatch.setattr(reconstructor, "reconstruct_batch", lambda *_: pytest.fail("fitted"))
+    monkeypatch.setattr(volumes, "reconstruct_batch", lambda *_: pytest.fail("fitted"))
     words = (scan, "--out", tmp_path / "out", "--config", quick_config(tmp_path), "--slices", "0:1")
     assert "reconstruction_rss, slice 1: expected finite" in refused(capsys, *words)
 
@@ -465,7 +465,7 @@ def test_k_space_is_read_once(tmp_path: Path, capsys: Capture, monkeypatch: pyte
     with h5py.File(tmp_path / "out" / "a.h5") as file:
         images = file["reconstruction"][()]
     reads.clear()
-    for limit in (volumes.VolumeReader, volumes.PreparedVolume):
+    for limit in (prepared_volume.VolumeReader, prepared_volume.PreparedVolume):
         monkeypatch.setattr(limit, "KEPT_BYTES", 0)
     assert run(capsys, *words, "--batch", 1, "--overwrite", "--compress", "0.9")[0] == 0
     assert reads == [0, 1, 2, 0, 1, 2, 1, 2]

@@ -24,7 +24,7 @@ from ugodit.errors import InputError
 
 if TYPE_CHECKING:
     from ugodit.data.volume import VolumeSlices
-    from ugodit.reconstruction.reconstructor import Reading, Reconstructor
+    from ugodit.reconstruction.reconstructor import Reconstructor
     from ugodit.reconstruction.result import Result
 
 
@@ -148,35 +148,27 @@ def _reconstruct(
     """One volume: its files, and its rows of the table."""
     from ugodit.commands.coil_plans import MapsToWrite, coil_plan, maps_target
     from ugodit.commands.progress import ProgressObserver
+    from ugodit.evaluation.pictures import reconstruction_picture
 
     out = _output(slices, arguments)
     maps_path = maps_target(slices.volume, arguments, out)
-    reading = reconstructor.read(slices, sampling_of(arguments), coil_plan(slices, arguments))
-    if not arguments.overwrite and _is_done(out, reading) and (maps_path is None or maps_path.exists()):
+    volume_run = reconstructor.read(slices, sampling_of(arguments), coil_plan(slices, arguments))
+    if not arguments.overwrite and volume_run.is_done(out) and (maps_path is None or maps_path.exists()):
         done = "already done with these settings, skipped; --overwrite does it again"
         print(f"{slices.volume.name}: {done}", file=sys.stderr)
         return []
     maps = MapsToWrite(maps_path, slices)
-    result = reading.reconstruct(ProgressObserver(quiet=arguments.json), maps.on_maps, maps.write)
+    result = volume_run.reconstruct(ProgressObserver(quiet=arguments.json), maps.on_maps, maps.write)
     result.save(out)
-    _picture(result, out.with_suffix(".png"))
-    return _rows(result)
-
-
-def _is_done(out: Path, reading: Reading) -> bool:
-    from ugodit.io.reconstructions import read_attributes
-
-    return out.exists() and read_attributes(out).get("settings") == json.dumps(reading.settings, sort_keys=True)
-
-
-def _picture(result: Result, path: Path) -> None:
-    """The middle slice beside what one would have otherwise."""
-    from ugodit.evaluation.pictures import comparison_picture
-
     middle = len(result.slices) // 2
-    panels = {name: images[middle] for name, images in result.baselines.items()}
-    target = None if result.targets is None else result.targets[middle]
-    comparison_picture(path, {**panels, "ugodit": result.images[middle]}, target, maximum=result.maximum)
+    reconstruction_picture(
+        out.with_suffix(".png"),
+        result.images[middle],
+        {name: images[middle] for name, images in result.baselines.items()},
+        target=None if result.targets is None else result.targets[middle],
+        maximum=result.maximum,
+    )
+    return _rows(result)
 
 
 def _rows(result: Result) -> list[dict[str, Any]]:

@@ -146,6 +146,19 @@ ALL_KINDS = (*KINDS, "poisson")
 """What `Sampling` knows."""
 
 
+def draw_mask(kind: str, shape: tuple[int, int], acceleration: float, center_fraction: float, seed: int) -> Mask:
+    """The mask of any kind for k-space of (H, W) samples: bool (W,), or (H, W) for kinds along both axes.
+
+    Raises InputError for what is out of range or not reachable.
+    """
+    check_kind(kind)
+    rows, columns = shape
+    if kind == "poisson":
+        calibration = max(round(center_fraction * min(rows, columns)), 1)
+        return poisson_disc_mask((rows, columns), acceleration, calibration, seed)
+    return cartesian_mask(kind, columns, acceleration, center_fraction, seed)
+
+
 def check_kind(kind: str) -> None:
     if kind not in ALL_KINDS:
         raise InputError(f"`kind`: expected one of {', '.join(ALL_KINDS)}, got {kind!r}")

@@ -5,15 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ugodit.data.masks import (
-    Mask,
-    cartesian_mask,
-    check_acceleration,
-    check_center_fraction,
-    check_kind,
-    mask_generator,
-    poisson_disc_mask,
-)
+from ugodit.data.masks import Mask, check_acceleration, check_center_fraction, check_kind, draw_mask, mask_generator
 
 if TYPE_CHECKING:
     from ugodit.data.scan import Scan
@@ -43,11 +35,7 @@ class Sampling:
 
     def mask(self, shape: tuple[int, int]) -> Mask:
         """bool (W,), or (H, W) for poisson, for k-space of (H, W) samples. InputError where there is none."""
-        rows, columns = shape
-        if self.kind == "poisson":
-            calibration = max(round(self.center_fraction * min(rows, columns)), 1)
-            return poisson_disc_mask((rows, columns), self.acceleration, calibration, self.seed)
-        return cartesian_mask(self.kind, columns, self.acceleration, self.center_fraction, self.seed)
+        return draw_mask(self.kind, shape, self.acceleration, self.center_fraction, self.seed)
 
     def apply(self, scan: Scan) -> Scan:
         """The scan undersampled; as it is, if it has a mask."""

@@ -20,6 +20,22 @@ _PANEL = 2.3  # inches: four panels side by side are as wide as a README
 _DPI = 160
 
 
+def reconstruction_picture(
+    path: str | os.PathLike[str],
+    image: Picture,
+    baselines: Mapping[str, Picture],
+    *,
+    target: Picture | None,
+    maximum: float | None,
+) -> None:
+    """Write the picture of a reconstruction: what one would have otherwise, ours, the target and the errors.
+
+    Magnitudes (rows, columns) of one slice; baselines by title. Arguments and errors otherwise as for
+    `comparison_picture`. Which panels there are is decided here.
+    """
+    comparison_picture(path, {**baselines, "ugodit": image}, target, maximum=maximum)
+
+
 def comparison_picture(
     path: str | os.PathLike[str],
     panels: Mapping[str, Picture],

@@ -3,7 +3,8 @@
 A network that learned to fill in what was left out of its input expects such gaps. Given all measurements its
 corrections are of the right kind but tend to overshoot, the more so the longer it was fitted to one scan. So the scan
 is shown to it in several views, mirror images for example. Their mean keeps what does not depend on the view, and a
-little of the initial estimate is mixed in (docs/ablation.md).
+little of the initial estimate is mixed in (docs/ablation.md). Which views there are is the domain's
+(`operators/domain.py`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Reconstructions in HDF5, as fastMRI's own evaluation reads them: `reconstruction` (slices, rows, columns)."""
+"""Reconstructions in files: `reconstruction` (slices, rows, columns), as fastMRI's own evaluation reads them.
+
+HDF5 is the one format so far. Another is a module beside this one, with a function that `WRITERS` names by suffix.
+"""
 
 import os
 from collections.abc import Mapping
@@ -33,10 +36,17 @@ def write_reconstruction(
     image = np.asarray(reconstruction, dtype=np.float32)
     if image.ndim != 3:
         raise ValueError(f"reconstruction: expected (slices, rows, columns), got {image.shape}")
+    suffix = Path(path).suffix
+    if suffix not in WRITERS:
+        raise InputError(f"{path}: expected a name that ends in {' or '.join(WRITERS)} for a reconstruction")
     datasets: dict[str, Any] = {"reconstruction": image, **(extra or {})}
     if mask is not None:
         datasets["mask"] = np.asarray(mask, dtype=bool)
-    write_file(path, hdf5_bytes(datasets, attributes))
+    write_file(path, WRITERS[suffix](datasets, attributes))
+
+
+WRITERS = {".h5": hdf5_bytes, ".hdf5": hdf5_bytes}
+"""A format's whole file, as bytes, from datasets and attributes by name; by the suffix of the file's name."""
 
 
 def read_reconstruction(path: str | os.PathLike[str], name: str = "reconstruction") -> NDArray[np.float32]:

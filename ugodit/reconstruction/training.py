@@ -25,8 +25,8 @@ from ugodit.priors.training import group_model
 from ugodit.reconstruction.job import find_device, with_seed
 from ugodit.reconstruction.observer import Observer, OnStep
 from ugodit.reconstruction.preparation import Prepared
+from ugodit.reconstruction.prepared_volume import PreparedVolume, VolumeReader
 from ugodit.reconstruction.reconstructor import Source, as_slices
-from ugodit.reconstruction.volumes import PreparedVolume, VolumeReader
 
 ALL_SLICES = slice(None)
 

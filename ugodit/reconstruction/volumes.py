@@ -1,114 +1,103 @@
-"""The slices of a volume on their way to a fit: each is read, checked, calibrated and packed once."""
+"""A volume from slices to result: the loop over its batches, and whether that was done before."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ugodit.calibration.pipeline import CoilPlan
-from ugodit.data.sampling import Sampling
-from ugodit.data.scan import Scan
-from ugodit.data.volume import VolumeSlices, location
-from ugodit.errors import InputError, named
-from ugodit.fit.fit_config import FitConfig
-from ugodit.fit.model_config import ModelConfig
-from ugodit.reconstruction.preparation import Prepared, prepare
+import ugodit
+from ugodit.data.volume import VolumeSlices
+from ugodit.io.reconstructions import read_attributes
+from ugodit.reconstruction.job import Job
+from ugodit.reconstruction.observer import Observer
+from ugodit.reconstruction.pipeline import BASELINES, SliceResult, reconstruct_batch
+from ugodit.reconstruction.prepared_volume import PreparedVolume, VolumeReader
+from ugodit.reconstruction.result import Result
 
 
-class VolumeReader:
-    """Reads and undersamples the slices of a volume, and remembers what each of them is."""
+class VolumeRun:
+    """The reconstruction of a volume that was read: its settings are known, its slices are done batch by batch."""
 
-    KEPT_BYTES = 1 << 30
-    """Scans stay in memory up to this; what is more is read again when its turn comes."""
+    def __init__(self, job: Job, reader: VolumeReader, device: torch.device, maps_cache: Path | None) -> None:
+        self.job = dataclasses.replace(job, coils=reader.coils)
+        self.reader, self.device, self.maps_cache = reader, device, maps_cache
 
-    def __init__(self, slices: VolumeSlices, sampling: Sampling | None, coils: CoilPlan) -> None:
-        """Reads every slice. InputError for whatever can be found wrong without calibrating."""
-        self.slices, self.sampling = slices, sampling
-        self.digests: dict[int, str] = {}
-        self.all_targets = True
-        """Every slice has a target: only then can they be compared."""
-        self._kept: dict[int, Scan] = {}
-        needed: list[int | None] = []
-        for index in slices.indices:
-            scan = self._read(index)
-            self.digests[index] = scan.digest()
-            self.all_targets &= scan.target is not None
-            with named(location(slices.volume, index)):
-                needed.append(coils.coils_for(scan))
-            if (len(self._kept) + 1) * scan.kspace.nbytes <= self.KEPT_BYTES:
-                self._kept[index] = scan
-        self.coils = coils.with_coils(needed)
-        """The plan with a number of virtual coils in place of a fraction of the energy."""
+    @property
+    def slices(self) -> VolumeSlices:
+        """Those that were read."""
+        return self.reader.slices
 
-    def take(self, index: int) -> Scan:
-        """The undersampled scan, which is not kept any longer."""
-        kept = self._kept.pop(index, None)
-        return self._read(index) if kept is None else kept
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that the images depend on, as values that JSON knows."""
+        return {
+            **self.job.record(),
+            "slices": [self.slices.indices.start, self.slices.indices.stop],
+            "measurements": [self.reader.digests[index] for index in self.slices.indices],
+            "version": ugodit.__version__,
+        }
 
-    def _read(self, index: int) -> Scan:
-        scan = self.slices.volume.scan(index)
-        if scan.mask is None and self.sampling is None:
-            raise InputError(
-                f"{location(self.slices.volume, index)}: `sampling`: expected how to undersample a fully sampled scan, "
-                "got None; give Sampling(acceleration=4), say, or a scan with its mask"
-            )
-        return scan if self.sampling is None else self.sampling.apply(scan)
+    def is_done(self, path: Path) -> bool:
+        """Whether the file holds this very reconstruction: the same measurements with the same settings."""
+        return path.exists() and read_attributes(path).get("settings") == json.dumps(self.settings, sort_keys=True)
 
-
-class PreparedVolume:
-    """The slices of a volume, ready to be fitted, in their order."""
-
-    KEPT_BYTES = 1 << 30
-    """Prepared slices stay in memory up to this; what is more is prepared again, with its maps from the cache."""
-
-    def __init__(
+    def reconstruct(
         self,
-        reader: VolumeReader,
-        fits: Sequence[tuple[ModelConfig, FitConfig]],
-        *,
-        device: torch.device,
-        cache: Path | None = None,
+        observer: Observer,
         on_maps: Callable[[Tensor], None] | None = None,
-    ) -> None:
-        """Prepares every slice, so that what is wrong with one is found before any is fitted."""
-        self.reader, self.device, self.cache = reader, device, cache
-        self._kept: dict[int, Prepared] = {}
-        kept = 0
-        for index in reader.slices.indices:
-            prepared = self._prepare(index, on_maps)
-            with named(location(reader.slices.volume, index)):
-                for form, config in fits:
-                    check_splits(prepared, form, config)
-            kept += prepared.operator.maps.nbytes + prepared.operator.kspace.nbytes
-            if kept <= self.KEPT_BYTES or not self._kept:
-                self._kept[index] = prepared
-
-    def take(self, index: int) -> Prepared:
-        """The prepared slice, which is not kept any longer."""
-        kept = self._kept.pop(index, None)
-        return self._prepare(index) if kept is None else kept
-
-    def _prepare(self, index: int, on_maps: Callable[[Tensor], None] | None = None) -> Prepared:
-        reader = self.reader
-        return prepare(
-            reader.take(index),
-            reader.coils,
-            device=self.device,
-            cache=self.cache,
-            digest=reader.digests[index],
-            on_maps=on_maps,
-            where=location(reader.slices.volume, index),
+        when_prepared: Callable[[], None] | None = None,
+    ) -> Result:
+        """Calibrate all slices, then fit them batch by batch. `on_maps` is given the maps of each slice in turn, and
+        `when_prepared` is called after the last of them."""
+        # fastMRI's definition: the maximum of the whole volume, also where only some slices were asked for.
+        maximum = self.slices.volume.target_maximum() if self.reader.all_targets else None
+        volume = PreparedVolume(
+            self.reader, self.job.fits(), device=self.device, cache=self.maps_cache, on_maps=on_maps
         )
+        if when_prepared is not None:
+            when_prepared()
+        results: list[SliceResult] = []
+        baselines: dict[str, dict[int, np.ndarray]] = {name: {} for name in BASELINES}
+        for first in range(0, len(self.slices), self.job.batch):
+            chunk = self.slices.indices[first : first + self.job.batch]
+            slices = [volume.take(index) for index in chunk]
+            results += reconstruct_batch(slices, self.job, self._label(chunk), observer)
+            for place, prepared in enumerate(slices, first):
+                if prepared.target is not None or place == len(self.slices) // 2:
+                    for name, compute in BASELINES.items():
+                        baselines[name][place] = compute(prepared)
+        return self._together(results, baselines, maximum)
 
+    def _label(self, chunk: range) -> str:
+        return f"{self.slices.volume.name} slice {chunk[0]}" + (f" to {chunk[-1]}" if len(chunk) > 1 else "")
 
-def check_splits(prepared: Prepared, form: ModelConfig, config: FitConfig) -> None:
-    """InputError where too little was measured to be held out and split as the configurations ask."""
-    operator = prepared.operator
-    generator = torch.Generator().manual_seed(config.seed)
-    if config.held_out:
-        operator = operator.split(config.held_out, generator)[0]
-    if form.splitting == "random":
-        operator.split(form.loss_fraction, generator)
+    def _together(
+        self,
+        results: Sequence[SliceResult],
+        baselines: dict[str, dict[int, np.ndarray]],
+        maximum: float | None,
+    ) -> Result:
+        spreads = [one.uncertainty for one in results if one.uncertainty is not None]
+        modes = [one.prior_mode for one in results if one.prior_mode is not None]
+        return Result(
+            name=self.slices.volume.name,
+            slices=self.slices.indices,
+            images=np.stack([one.image for one in results]),
+            uncertainty=np.stack(spreads) if spreads else None,
+            prior_mode=modes or None,
+            stopped=[one.stopped for one in results],
+            seconds=[one.seconds for one in results],
+            masks=np.stack([one.mask for one in results]),
+            targets=None if maximum is None else np.stack([one.target for one in results if one.target is not None]),
+            maximum=maximum,
+            baselines=baselines,
+            coils=[one.coils for one in results],
+            settings=self.settings,
+        )

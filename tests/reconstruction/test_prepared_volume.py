@@ -15,7 +15,7 @@ from ugodit.errors import InputError
 from ugodit.fit.fit_config import FitConfig
 from ugodit.fit.model_config import ModelConfig
 from ugodit.reconstruction.preparation import prepare
-from ugodit.reconstruction.volumes import PreparedVolume, VolumeReader
+from ugodit.reconstruction.prepared_volume import PreparedVolume, VolumeReader
 
 SPLIT = ModelConfig(splitting="random", initial_estimate="conjugate_gradient", iterations=1, next_input="fixed")
 FITS = [(SPLIT, FitConfig())]
