@@ -21,7 +21,7 @@ from ugodit.priors.prior import Prior
 
 @dataclass(frozen=True)
 class Job:
-    """The settings of a reconstruction. Their record, in the results' files, is `asdict`."""
+    """The settings of a reconstruction. `record` makes of them what results' files keep."""
 
     preset: Preset
     prior: Prior | None = None
