@@ -209,3 +209,46 @@ def test_arrays_of_other_libraries_are_calibrated() -> None:
 def test_true_of_any_library_stops(answer: object, preset: Preset) -> None:
     scan = ugodit.Scan.from_arrays(small_scan(rows=40, columns=40)[0], line_mask(40, 3, 12))
     assert "stopped at step 1" in ugodit.Reconstructor(preset=preset)(scan, on_step=lambda _: answer).stopped[0]
+
+
+def test_masks_of_both_kinds_in_a_volume(preset: Preset) -> None:
+    kspace = small_scan(rows=40, columns=40)[0]
+    lines = line_mask(40, 3, 12)
+    varying = lines.expand(40, 40).clone()
+    varying[0] = varying[0].roll(1)
+    alike, both = (ugodit.Scan.from_arrays(kspace, mask) for mask in (lines.expand(40, 40), varying))
+    together = ugodit.Reconstructor(preset=preset, batch=2)
+    assert together([alike, both]).images.shape == (2, 40, 40)
+    # Found before anything is fitted.
+    poisson = ugodit.Sampling("poisson", acceleration=3, center_fraction=0.3)
+    with pytest.raises(InputError, match="mask: expected one kind for all slices"):
+        together([ugodit.Scan.from_arrays(kspace, lines), ugodit.Scan.from_arrays(kspace)], sampling=poisson)
+
+
+def test_flipped_arrays_are_refused_and_do_not_end_the_process() -> None:
+    kspace = small_scan(rows=40, columns=40)[0].numpy()
+    with pytest.raises(TypeError, match=r"kspace: expected an array without negative strides .* pass a copy"):
+        ugodit.Scan.from_arrays(kspace[:, ::-1])
+    assert ugodit.Scan.from_arrays(kspace[:, ::-1].copy(), [True] * 40).mask is not None
+    with pytest.raises(ValueError, match="kspace: expected samples that are measured and not zero"):
+        ugodit.Scan.from_arrays(kspace, [False] * 40)
+
+
+def test_what_is_no_scan_is_told_where_to_go(preset: Preset, tmp_path: Path) -> None:
+    alone = ugodit.Reconstructor(preset=preset)
+    with pytest.raises(TypeError, match=r"source: expected a file, .* got ndarray; make a scan of an array with"):
+        alone(np.zeros((2, 4, 4), np.complex64))  # type: ignore[arg-type]
+    scan = write_scan(tmp_path / "a.h5", 1)
+    with pytest.raises(TypeError, match="sampling: expected"):
+        alone(scan, sampling=4)  # type: ignore[arg-type]
+    prior = ugodit.train_prior(tmp_path.glob("a.h5"), sampling=SAMPLING, preset=preset)
+    wrong: list[dict[str, object]] = [{"decoder": "meen"}, {"decoder": "fresh", "zero_shot": True}]
+    for options in wrong:
+        with pytest.raises(InputError, match="`decoder`: "):
+            ugodit.Reconstructor(prior, preset=preset, **options)  # type: ignore[arg-type]
+
+
+def test_every_second_slice_is_recorded_as_such(tmp_path: Path, preset: Preset) -> None:
+    volume = ugodit.open_volume(write_scan(tmp_path / "a.h5", 3))
+    result = ugodit.Reconstructor(preset=preset)(volume[::2], sampling=SAMPLING)
+    assert result.settings["slices"] == [0, 2]

@@ -98,3 +98,4 @@ def test_the_command_line_beats_the_file(tmp_path: Path) -> None:
     parsed = parse(_parser(), words)
     assert (parsed.arguments.acceleration, parsed.arguments.zero_shot) == (6.0, True)
     assert parsed.preset.name == "fast"
+    assert configured("[alone]\nsteps = 3").name == "balanced, changed"

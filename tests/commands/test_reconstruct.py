@@ -223,6 +223,10 @@ def test_what_is_done_is_skipped_and_maps_are_kept(tmp_path: Path, capsys: pytes
     assert status == 0
     assert "skipped" in log
     assert (tmp_path / "out" / "a.h5").stat().st_mtime_ns == written
+    # A result that was damaged is made anew.
+    (tmp_path / "out" / "a.h5").write_bytes(b"damaged")
+    assert "skipped" not in run(capsys, *words)[2]
+    written = (tmp_path / "out" / "a.h5").stat().st_mtime_ns
     # The same name with other measurements is another scan.
     write_scan(tmp_path / "a.h5", seed=7)
     assert "skipped" not in run(capsys, *words)[2]

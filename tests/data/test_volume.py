@@ -100,7 +100,7 @@ def test_a_volume_has_a_mask_where_every_scan_does(first: bool) -> None:
 def test_scans_of_several_shapes_are_no_volume() -> None:
     with pytest.raises(ValueError, match=r"^scans: expected one or more, got none"):
         ScanVolume([])
-    other = Scan.from_arrays(torch.zeros(3, 6, 5, dtype=torch.complex64))
+    other = Scan.from_arrays(torch.ones(3, 6, 5, dtype=torch.complex64))
     with pytest.raises(ValueError, match=r"^scans: expected one shape .*, got \[\(3, 6, 4\), \(3, 6, 5\)\]"):
         ScanVolume([*scans(2), other])
 

@@ -104,7 +104,9 @@ def configured_preset(name: str, tables: Tables, seed: int, precision: str | Non
             fits[table] = dataclasses.replace(getattr(base, table), **changes)
             if table != "adapt":  # whose model comes with the prior: see check_effects
                 refuse_without_effect(fits[table], chosen, forms["alone_model" if table == "alone" else "model"])
-    return dataclasses.replace(base, network=network, **forms, **fits)  # type: ignore[arg-type]
+    changed = any(tables.values()) or precision is not None
+    name = f"{base.name}, changed" if changed else base.name
+    return dataclasses.replace(base, name=name, network=network, **forms, **fits)  # type: ignore[arg-type]
 
 
 def refuse_without_effect(config: FitConfig, fields: list[str], form: ModelConfig) -> None:

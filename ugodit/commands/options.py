@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,6 +97,8 @@ def parse(parser: Parser, argv: Sequence[str] | None) -> Parsed:
     check_center_fraction(arguments.center_fraction)
     preset = configured_preset(arguments.preset, tables, arguments.seed, arguments.precision)
     check_scans(arguments.scans)
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", arguments.device):
+        raise InputError(f"--device: expected auto, cpu, cuda or cuda:N, got {arguments.device!r}")
     return Parsed(arguments, preset, {table: list(fields) for table, fields in tables.items()})
 
 
@@ -104,6 +107,8 @@ def check_scans(paths: Sequence[Path]) -> None:
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: there is no such file")
+        if not path.is_file():
+            raise InputError(f"{path}: expected an HDF5 file, got a folder or a device")
 
 
 def set_threads(arguments: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ Exit codes: 0 done, 2 the user's input is at fault (one line), 130 interrupted.
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -97,6 +98,10 @@ def run(command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
     except NotBuiltError as error:
         print(f"ugodit: error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever read the output has had enough; Python would complain again when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("ugodit: interrupted", file=sys.stderr)
         return 130

@@ -20,7 +20,7 @@ from ugodit.commands.options import (
     set_threads,
 )
 from ugodit.commands.parser import Parser, run
-from ugodit.errors import InputError
+from ugodit.errors import InputError, named
 
 if TYPE_CHECKING:
     from ugodit.data.volume import VolumeSlices
@@ -43,7 +43,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
     reconstructor = _reconstructor(parsed)
     if reconstructor.job.prior is None and not arguments.json:
-        how = "zero-shot splitting" if parsed.preset.alone_model.splitting == "random" else "aSeqDIP"
+        how = "random splits" if parsed.preset.alone_model.splitting == "random" else "all measured lines"
         print(f"no --prior: fitting a network to each scan alone ({how})", file=sys.stderr)
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
@@ -108,8 +108,10 @@ def _check(arguments: argparse.Namespace) -> None:
         for option, given in (("--zero-shot", arguments.zero_shot), ("--decoder", arguments.decoder != "mean")):
             if given:
                 raise InputError(f"{option}: needs a prior, whose decoder is used; give one with --prior")
-    elif not arguments.prior.exists():
+    elif not arguments.prior.is_file():
         raise InputError(f"--prior: {arguments.prior}: there is no such file; `ugodit train` writes one")
+    elif arguments.zero_shot and arguments.decoder == "fresh":
+        raise InputError("--decoder: fresh needs adaptation: an untrained decoder makes no image; no --zero-shot")
 
 
 def _reconstructor(parsed: Parsed) -> Reconstructor:
@@ -117,7 +119,10 @@ def _reconstructor(parsed: Parsed) -> Reconstructor:
     from ugodit.reconstruction.reconstructor import Reconstructor
 
     arguments = parsed.arguments
-    prior = None if arguments.prior is None else Prior.load(arguments.prior)
+    prior = None
+    if arguments.prior is not None:
+        with named("--prior"):
+            prior = Prior.load(arguments.prior)
     if prior is not None:
         with in_table("adapt"):
             refuse_without_effect(parsed.preset.adapt, parsed.changed.get("adapt", []), prior.model)

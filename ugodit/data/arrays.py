@@ -18,6 +18,9 @@ def as_tensor(name: str, array: Any) -> Tensor:
         return array
     if not hasattr(array, "__dlpack__"):
         raise TypeError(f"{name}: expected a tensor or an array with the DLPack protocol, got {type(array).__name__}")
+    if min(getattr(array, "strides", None) or (0,)) < 0:
+        # torch's reader of DLPack ends the whole process over one.
+        raise TypeError(f"{name}: expected an array without negative strides (a flipped view), got one; pass a copy")
     try:
         return torch.from_dlpack(array)
     except (BufferError, RuntimeError, TypeError) as error:

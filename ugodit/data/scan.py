@@ -74,12 +74,14 @@ class Scan:
         if not bool(torch.isfinite(torch.view_as_real(kspace)).all()):
             raise ValueError("kspace: expected finite numbers, got NaN or Inf")
         if mask is not None:
-            mask = as_tensor("mask", mask).cpu() != 0
+            mask = (torch.as_tensor(mask) if isinstance(mask, list) else as_tensor("mask", mask)).cpu() != 0
             if tuple(mask.shape) not in (kspace.shape[-1:], kspace.shape[-2:]):
                 expected = f"({kspace.shape[-1]},) or {tuple(kspace.shape[-2:])}"
                 raise ValueError(f"mask: expected {expected}, got {tuple(mask.shape)}")
         kspace = kspace.to("cpu", torch.complex64)
         kspace = kspace if mask is None else kspace * mask
+        if not bool((kspace != 0).any()):
+            raise ValueError("kspace: expected samples that are measured and not zero, got none; check the mask")
         if maps is not None:
             maps = as_tensor("maps", maps).resolve_conj().to("cpu", torch.complex64)
             if not bool(torch.isfinite(torch.view_as_real(maps)).all()):

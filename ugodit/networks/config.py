@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -91,7 +92,9 @@ class NetworkConfig:
         """The inverse of `to_dict`; missing fields take their default, unknown ones are a ValueError."""
         unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
         if unknown:
-            raise ValueError(f"{unknown[0]}: not a field of NetworkConfig, which knows {', '.join(_FIELDS)}")
+            close = difflib.get_close_matches(unknown[0], _FIELDS, 1)
+            guess = f", did you mean {close[0]}?" if close else ""
+            raise ValueError(f"{unknown[0]}: not a field of NetworkConfig{guess}; it knows {', '.join(_FIELDS)}")
         channels = values.get("channels", ())
         if not isinstance(channels, list | tuple):
             raise ValueError(f"channels: expected a list of integers, got {channels!r}")

@@ -70,7 +70,7 @@ def split_weights(weights: Tensor, core: Tensor, fraction: float, generator: tor
         if len(candidates) < 2:
             raise InputError(
                 f"mask: splitting needs at least 2 measured lines outside the ACS core, got {len(candidates)}; "
-                "use a lower `center_fraction`, or the preset paper"
+                "undersample more (`acceleration`, `center_fraction`), or take the preset paper"
             )
         count = min(max(round(fraction * len(candidates)), 1), len(candidates) - 1)
         order = torch.randperm(len(candidates), generator=generator)[:count].to(candidates.device)

@@ -73,6 +73,8 @@ def stack(operators: Sequence[SenseOperator]) -> dict[str, Any]:
     first = operators[0]
     if any(o.shape[1:] != first.shape[1:] or o.coils != first.coils for o in operators):
         raise ValueError("operators: expected one image size and one number of coils in a batch")
+    if len({o.weights.ndim for o in operators}) > 1:
+        raise ValueError("operators: expected masks along one axis or along both in a batch, got both kinds")
     every = [o.weights.expand(o.shape[0], *o.weights.shape[1:]) for o in operators]
     return {
         "maps": torch.cat([o.maps for o in operators]),

@@ -75,7 +75,6 @@ def check_channels(operator: Operator, network: NetworkConfig) -> None:
     if (network.in_channels, network.out_channels) != (channels, channels):
         raise ValueError(
             f"operator: expected images of {network.in_channels} channels, which the network takes, got {channels}"
-            + ("; networks take one set of maps: use operator.solve for more" if channels == 4 else "")
         )
 
 

@@ -43,6 +43,10 @@ class Job:
             raise InputError(f"`batch`: expected 1 or more, got {self.batch}")
         if self.zero_shot and self.prior is None:
             raise InputError("`zero_shot`: needs a prior to use without adaptation; give one with `prior`")
+        if not isinstance(self.decoder, int) and self.decoder not in ("mean", "fresh"):
+            raise InputError(f"`decoder`: expected mean, fresh or a number, got {self.decoder!r}")
+        if self.zero_shot and self.decoder == "fresh":
+            raise InputError("`decoder`: fresh needs adaptation: an untrained decoder makes no image; leave it out")
         if self.prior is not None:
             self._check_prior(self.prior)
         if self.uncertainty and not all(form.splitting == "random" and bank > 1 for form, bank in self.forms()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -77,7 +76,7 @@ class _Batch:
         return cls(slices, operator, initial_estimates(operator, form, seed))
 
     def select(self, items: Sequence[int], job: Job) -> _Batch:
-        """Some of them. Their estimates are made anew: what is drawn for a slice then does not depend on the others."""
+        """Some of them. Their estimates are made anew, as if they were a batch of their own."""
         return self if len(items) == len(self.slices) else _Batch.of([self.slices[item] for item in items], job)
 
 
@@ -91,13 +90,16 @@ def reconstruct_batch(slices: Sequence[Prepared], job: Job, label: str, observer
     batch = _Batch.of(slices, job)
     modes = _modes(batch, job, label, observer)
     shared = (time.perf_counter() - began) / len(slices)
-    results: list[SliceResult] = []
-    for mode, group in itertools.groupby(range(len(slices)), key=modes.__getitem__):
-        alike = batch.select(list(group), job)
+    results: dict[int, SliceResult] = {}
+    for mode in dict.fromkeys(modes):
+        items = [item for item, found in enumerate(modes) if found == mode]
+        began = time.perf_counter()
+        alike = batch.select(items, job)
+        selecting = (time.perf_counter() - began) / len(items)
         run = _zero_shot if job.zero_shot else _fit
         images = run(alike, job, mode, label, observer)
-        results += _results(alike, images, shared)
-    return results
+        results |= zip(items, _results(alike, images, shared + selecting), strict=True)
+    return [results[item] for item in range(len(slices))]
 
 
 @dataclass(frozen=True)

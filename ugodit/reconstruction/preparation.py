@@ -61,6 +61,11 @@ class Prepared:
         return center_crop(magnitude, self.crop).cpu().numpy()
 
 
+def have_rows_alike(mask: Tensor) -> bool:
+    """Whether a mask (W,) or (H, W) does not vary along the readout."""
+    return mask.ndim == 1 or bool((mask == mask[:1]).all())
+
+
 def prepare(
     scan: Scan,
     plan: CoilPlan | None = None,
@@ -68,6 +73,7 @@ def prepare(
     device: torch.device | str = "cpu",
     cache: Path | None = None,
     digest: str | None = None,
+    along_width: bool | None = None,
     on_maps: Callable[[Tensor], None] | None = None,
     where: str | None = None,
 ) -> Prepared:
@@ -79,6 +85,7 @@ def prepare(
         device: where the operator lives.
         cache: folder that sensitivity maps are kept in.
         digest: `scan.digest()`, where the caller has it.
+        along_width: whether the mask may be taken as one along W, where its rows are alike; found out by default.
         on_maps: is given the maps (C, H, W), for the scan's own coils.
         where: names the slice in errors.
 
@@ -89,8 +96,8 @@ def prepare(
     assert scan.mask is not None
     plan, digest = plan or CoilPlan(), digest or scan.digest()
     mask = scan.mask
-    if mask.ndim == 2 and bool((mask == mask[:1]).all()):
-        mask = mask[0]  # all rows alike: the fast path of masks along W
+    if mask.ndim == 2 and (have_rows_alike(mask) if along_width is None else along_width):
+        mask = mask[0]  # the fast path of masks along W
     rows = scan.crop[0] if mask.ndim == 1 else scan.kspace.shape[-2]
     with named(where or f"{scan.name}, slice {scan.slice_index}"):
         calibrated = calibrate(scan, plan, cache, digest, on_maps)

@@ -15,7 +15,7 @@ from ugodit.data.volume import VolumeSlices, location
 from ugodit.errors import InputError, named
 from ugodit.fit.fit_config import FitConfig
 from ugodit.fit.model_config import ModelConfig
-from ugodit.reconstruction.preparation import Prepared, prepare
+from ugodit.reconstruction.preparation import Prepared, have_rows_alike, prepare
 
 
 class VolumeReader:
@@ -28,12 +28,17 @@ class VolumeReader:
         """Reads every slice. InputError for whatever can be found wrong without calibrating."""
         self.slices, self.sampling = slices, sampling
         self.digests: dict[int, str] = {}
+        self.rows_alike = True
+        """No mask varies along the readout, whatever its shape: the fast operator serves all slices."""
+        self.along_both: bool | None = None
+        """Whether the masks vary along both axes: one kind of operator for all slices of a volume."""
         self.all_targets = True
         """Every slice has a target: only then can they be compared."""
         self._kept: dict[int, Scan] = {}
         needed: list[int | None] = []
         for index in slices.indices:
             scan = self._read(index)
+            self._check_mask(scan)
             self.digests[index] = scan.digest()
             self.all_targets &= scan.target is not None
             with named(location(slices.volume, index)):
@@ -42,6 +47,18 @@ class VolumeReader:
                 self._kept[index] = scan
         self.coils = coils.with_coils(needed)
         """The plan with a number of virtual coils in place of a fraction of the energy."""
+
+    def _check_mask(self, scan: Scan) -> None:
+        assert scan.mask is not None
+        both = scan.mask.ndim == 2
+        self.rows_alike &= have_rows_alike(scan.mask)
+        if self.along_both is None:
+            self.along_both = both
+        elif self.along_both != both:
+            raise InputError(
+                f"{location(self.slices.volume, scan.slice_index)}: mask: expected one kind for all slices, "
+                "(phase encode,) or (readout, phase encode), got both; reconstruct them one by one"
+            )
 
     def take(self, index: int) -> Scan:
         """The undersampled scan, which is not kept any longer."""
@@ -99,6 +116,7 @@ class PreparedVolume:
             device=self.device,
             cache=self.cache,
             digest=reader.digests[index],
+            along_width=reader.rows_alike,
             on_maps=on_maps,
             where=location(reader.slices.volume, index),
         )

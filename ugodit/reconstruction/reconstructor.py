@@ -97,6 +97,10 @@ class Reconstructor:
 
     def read(self, source: Source, sampling: Sampling | None = None, coils: CoilPlan | None = None) -> VolumeRun:
         """Read and check all slices; nothing is calibrated yet. `coils`: in place of the reconstructor's own plan."""
+        if sampling is not None and not isinstance(sampling, Sampling):
+            raise TypeError(
+                f"sampling: expected a Sampling, got {type(sampling).__name__}; Sampling(acceleration=4), say"
+            )
         slices = as_slices(source)
         job = dataclasses.replace(
             self.job,
@@ -119,4 +123,9 @@ def as_slices(source: Source) -> VolumeSlices:
             kinds = ", ".join(sorted({type(scan).__name__ for scan in source}))
             raise TypeError(f"source: expected a list of Scan, got one of {kinds}; do volumes and files one by one")
         return select(ScanVolume(list(source)), slice(None))  # type: ignore[arg-type]
+    if not hasattr(source, "scan"):
+        raise TypeError(
+            f"source: expected a file, a volume, slices of one, or scans, got {type(source).__name__}; "
+            "make a scan of an array with Scan.from_arrays"
+        )
     return select(source, slice(None))

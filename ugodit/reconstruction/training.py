@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ugodit.calibration.pipeline import CoilPlan
 from ugodit.data.sampling import Sampling
-from ugodit.data.volume import VolumeSlices, select
+from ugodit.data.scan import Scan
+from ugodit.data.volume import Sliceable, VolumeSlices, select
 from ugodit.errors import InputError
 from ugodit.fit.fit import Step, fit
 from ugodit.io.volumes import open_volume
@@ -32,7 +33,7 @@ ALL_SLICES = slice(None)
 
 
 def train_prior(
-    scans: Source | Sequence[Source],
+    scans: Source | Iterable[Source],
     *,
     sampling: Sampling | None = None,
     slices: slice = ALL_SLICES,
@@ -62,8 +63,8 @@ def train_prior(
     """
     chosen = with_seed(preset_of_name(preset), seed) if isinstance(preset, str) else preset
     training = Training(chosen, sampling=sampling, seed=seed, device=device, maps_cache=maps_cache)
-    several = isinstance(scans, Sequence) and not isinstance(scans, str)
-    for scan in scans if several else [scans]:  # type: ignore[union-attr]
+    one = isinstance(scans, str | os.PathLike | Scan | VolumeSlices | Sliceable)
+    for scan in [scans] if one else scans:  # type: ignore[union-attr]
         with opened(scan, slices) as found:  # type: ignore[arg-type]
             training.add(found, coils or CoilPlan())
     return training.run(Observer(on_step))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 import ugodit
 from ugodit.data.volume import VolumeSlices
+from ugodit.errors import InputError
 from ugodit.io.reconstructions import read_attributes
 from ugodit.reconstruction.job import Job
 from ugodit.reconstruction.observer import Observer
@@ -39,14 +40,20 @@ class VolumeRun:
         """Everything that the images depend on, as values that JSON knows."""
         return {
             **self.job.record(),
-            "slices": [self.slices.indices.start, self.slices.indices.stop],
+            "slices": list(self.slices.indices),
             "measurements": [self.reader.digests[index] for index in self.slices.indices],
             "version": ugodit.__version__,
         }
 
     def is_done(self, path: Path) -> bool:
         """Whether the file holds this very reconstruction: the same measurements with the same settings."""
-        return path.exists() and read_attributes(path).get("settings") == json.dumps(self.settings, sort_keys=True)
+        if not path.exists():
+            return False
+        try:
+            found = read_attributes(path).get("settings")
+        except InputError:
+            return False  # Damaged, or no result of ours: it is made anew.
+        return bool(found == json.dumps(self.settings, sort_keys=True))
 
     def reconstruct(
         self,
