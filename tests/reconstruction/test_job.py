@@ -13,6 +13,7 @@ from ugodit.errors import InputError
 from ugodit.networks import GroupNet, NetworkConfig
 from ugodit.priors.prior import Prior
 from ugodit.reconstruction.job import Job, find_device, with_seed
+from ugodit.reconstruction.reconstructor import Reconstructor
 
 
 def test_a_slice_may_come_to_every_fit_that_its_prior_may_ask_for() -> None:
@@ -39,7 +40,6 @@ def test_what_does_not_go_together_is_refused() -> None:
         ({"zero_shot": True}, "`zero_shot`: needs a prior"),
         ({"prior": trained, "decoder": 1}, "`decoder`: expected mean, fresh or 0 to 0, got 1"),
         ({"prior": trained, "decoder": -1}, "`decoder`: expected mean, fresh or 0 to 0, got -1"),
-        ({"prior": Prior.of(GroupNet(NetworkConfig.unet(4, 1, in_channels=3)))}, "`prior`: expected a network of 2"),
         (
             {"prior": prior(quick("paper")), "uncertainty": True},
             "`uncertainty`: comes from two random splits of the lines or more",
@@ -50,6 +50,9 @@ def test_what_does_not_go_together_is_refused() -> None:
             Job(preset, **options)
         assert str(error.value).startswith(message)
         assert "\n" not in str(error.value)
+    other = Prior.of(GroupNet(NetworkConfig.unet(4, 1, in_channels=3)))
+    with pytest.raises(InputError, match=r"^`prior`: expected a network of 2 channels, got \(3, 2\)"):
+        Reconstructor(other, preset=preset)
     one_split = dataclasses.replace(preset, alone=dataclasses.replace(preset.alone, mask_bank=1))
     with pytest.raises(InputError, match=r"^`uncertainty`: comes from two random splits"):
         Job(one_split, uncertainty=True)

@@ -56,9 +56,6 @@ class Job:
             )
 
     def _check_prior(self, prior: Prior) -> None:
-        channels = (prior.network.in_channels, prior.network.out_channels)
-        if channels != (2, 2):
-            raise InputError(f"`prior`: expected a network of 2 channels, got {channels}")
         if isinstance(self.decoder, int) and not 0 <= self.decoder < prior.decoders:
             raise InputError(f"`decoder`: expected mean, fresh or 0 to {prior.decoders - 1}, got {self.decoder}")
 

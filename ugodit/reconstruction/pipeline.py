@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
@@ -38,6 +39,23 @@ DECISIONS = {
 }
 
 
+class PreparedSlice(Protocol):
+    """What is asked of a slice here: an operator of any kind, and how its images are reported."""
+
+    @property
+    def operator(self) -> Operator: ...
+    @property
+    def mask(self) -> Tensor: ...
+    @property
+    def target(self) -> Tensor | None: ...
+    @property
+    def coils(self) -> Coils: ...
+    @property
+    def seconds(self) -> float: ...
+    def magnitude(self, image: Tensor) -> np.ndarray:
+        """The reported part of an image (1, channels, H, W), in the measurements' units."""
+
+
 @dataclass(frozen=True)
 class SliceResult:
     """What becomes of one slice. Images are float32 (rows, columns), in the scan's units."""
@@ -62,12 +80,12 @@ class SliceResult:
 class _Batch:
     """Slices that go through the network together."""
 
-    slices: Sequence[Prepared]
+    slices: Sequence[PreparedSlice]
     operator: Operator
     estimates: InitialEstimates
 
     @classmethod
-    def of(cls, slices: Sequence[Prepared], job: Job) -> _Batch:
+    def of(cls, slices: Sequence[PreparedSlice], job: Job) -> _Batch:
         operator = type(slices[0].operator).stack([prepared.operator for prepared in slices])
         if job.prior is None:
             form, seed = job.preset.alone_model, job.preset.alone.seed
@@ -80,7 +98,7 @@ class _Batch:
         return self if len(items) == len(self.slices) else _Batch.of([self.slices[item] for item in items], job)
 
 
-def reconstruct_batch(slices: Sequence[Prepared], job: Job, label: str, observer: Observer) -> list[SliceResult]:
+def reconstruct_batch(slices: Sequence[PreparedSlice], job: Job, label: str, observer: Observer) -> list[SliceResult]:
     """The slices of one batch, those that the prior serves in the same way together.
 
     Raises:

@@ -11,6 +11,7 @@ from ugodit.calibration.pipeline import CoilPlan
 from ugodit.data.sampling import Sampling
 from ugodit.data.scan import Scan
 from ugodit.data.volume import ScanVolume, Sliceable, Volume, VolumeSlices, select
+from ugodit.errors import InputError
 from ugodit.io.volumes import open_volume
 from ugodit.priors.adaptation import Decoder
 from ugodit.priors.presets import Preset
@@ -68,6 +69,9 @@ class Reconstructor:
         self.maps_cache = None if maps_cache is None else Path(maps_cache)
         if isinstance(prior, str | os.PathLike):
             prior = Prior.load(prior)
+        if prior is not None and (prior.network.in_channels, prior.network.out_channels) != (2, 2):
+            found = (prior.network.in_channels, prior.network.out_channels)
+            raise InputError(f"`prior`: expected a network of 2 channels, got {found}")
         self.job = Job(
             preset=with_seed(preset_of_name(preset), seed) if isinstance(preset, str) else preset,
             prior=prior,
