@@ -49,7 +49,9 @@ class Job:
             raise InputError("`decoder`: fresh needs adaptation: an untrained decoder makes no image; leave it out")
         if self.prior is not None:
             self._check_prior(self.prior)
-        if self.uncertainty and not all(form.splitting == "random" and bank > 1 for form, bank in self.forms()):
+        if self.uncertainty and not all(
+            form.splitting == "random" and config.mask_bank > 1 for form, config in self.fits()
+        ):
             raise InputError(
                 "`uncertainty`: comes from two random splits of the lines or more, which this preset, configuration or "
                 "prior does not have"
@@ -58,10 +60,6 @@ class Job:
     def _check_prior(self, prior: Prior) -> None:
         if isinstance(self.decoder, int) and not 0 <= self.decoder < prior.decoders:
             raise InputError(f"`decoder`: expected mean, fresh or 0 to {prior.decoders - 1}, got {self.decoder}")
-
-    def forms(self) -> list[tuple[ModelConfig, int]]:
-        """The form and the size of the mask bank of every fit that a slice may come to."""
-        return [(form, config.mask_bank) for form, config in self.fits()]
 
     def fits(self) -> list[tuple[ModelConfig, FitConfig]]:
         """The form and configuration of every fit that a slice may come to."""
