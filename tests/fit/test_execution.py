@@ -11,6 +11,7 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from ugodit.errors import InputError
+from ugodit.fit import execution
 from ugodit.fit import loop as loop_module
 from ugodit.fit.execution import WARM_UP
 from ugodit.fit.fit import fit
@@ -217,3 +218,13 @@ def test_images_of_a_step_are_kept() -> None:
     model = model_for(small, "cuda")
     images = [step.images()[0] for step in fit(model, scans("cuda"), *small)]
     assert len({float(image.norm()) for image in images}) == 10
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_precision_auto_is_what_the_processor_multiplies_in(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "_multiplies_bfloat16", lambda: native)
+    cpu = torch.device("cpu")
+    assert execution.chosen_precision("auto", cpu) == ("bfloat16" if native else "float32")
+    assert [execution.chosen_precision(name, cpu) for name in ("float32", "bfloat16")] == ["float32", "bfloat16"]
+    with execution.autocast(torch.zeros(1), "auto"):
+        assert torch.is_autocast_enabled("cpu") == native

@@ -55,7 +55,9 @@ def add_running_options(parser: Parser) -> None:
         "--device", default="auto", help="where to compute: auto, cpu, cuda or cuda:N (default %(default)s)"
     )
     group.add_argument(
-        "--precision", choices=["float32", "bfloat16"], help="the arithmetic of the network (default: the preset's)"
+        "--precision",
+        choices=["auto", "float32", "bfloat16"],
+        help="the arithmetic of the network; auto is bfloat16 where the device has it (default: the preset's)",
     )
     group.add_argument("--threads", type=int, help="how many CPU threads are used (default: one a core)")
     group.add_argument(

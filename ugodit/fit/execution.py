@@ -10,6 +10,7 @@ import os
 import shutil
 import sysconfig
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -21,7 +22,7 @@ from ugodit.errors import InputError
 from ugodit.fit.fit_config import FitConfig
 from ugodit.networks.unrolled import Unrolled
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 WARM_UP = 3
 """Calls that run as they are before one is captured: compilers, libraries' plans and Adam's state need them."""
@@ -67,7 +68,27 @@ class Replayed:
 
 def autocast(z: Tensor, precision: Precision) -> torch.autocast:
     """The arithmetic of what is computed from z."""
-    return torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+    return torch.autocast(
+        z.device.type, dtype=torch.bfloat16, enabled=chosen_precision(precision, z.device) == "bfloat16"
+    )
+
+
+def chosen_precision(precision: Precision, device: torch.device) -> str:
+    """float32 or bfloat16: of "auto", bfloat16 where the device multiplies in it.
+
+    Other processors convert back and forth: convolutions take three times as long there as in float32.
+    """
+    if precision != "auto":
+        return precision
+    native = torch.cuda.get_device_capability(device) >= (8, 0) if device.type == "cuda" else _multiplies_bfloat16()
+    return "bfloat16" if native else "float32"
+
+
+@lru_cache
+def _multiplies_bfloat16() -> bool:
+    """Whether this processor does (AVX512-BF16 or AMX)."""
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in tests)
 
 
 def in_precision(model: Unrolled, precision: Precision) -> Callable[[Tensor], Tensor]:

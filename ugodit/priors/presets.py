@@ -43,7 +43,7 @@ _UNROLLED = ModelConfig(
     prior_variance=0.005,
     solve_iterations=4,
 )
-_SPLITS = FitConfig(schedule="cosine", learning_rate=1e-3, average=0.9, precision="bfloat16")
+_SPLITS = FitConfig(schedule="cosine", learning_rate=1e-3, average=0.9, precision="auto")
 _NETWORK = NetworkConfig.unet(16, 3, activation="leaky_relu", output="residual")
 
 _PUBLISHED = ModelConfig(initial_estimate="adjoint", next_input="data_consistent", loss="norm", input_noise=1e-5)
