@@ -1,6 +1,8 @@
 """Small volumes and a quick configuration for tests of the commands."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from helpers import centred_ifft, header_xml, write_fastmri
@@ -51,3 +53,9 @@ def write_scan(
         **datasets,
     }
     return write_fastmri(path, **{name: value for name, value in contents.items() if value is not None})
+
+
+def methods(text: str) -> list[dict[str, Any]]:
+    """The rows of the table, one a method, among the lines of --json."""
+    lines = [json.loads(line) for line in text.splitlines()]
+    return [line for line in lines if "method" in line]

@@ -81,9 +81,10 @@ def test_snippet_and_command_give_the_same_bits(tmp_path: Path, preset: Preset) 
         assert set(command) == set(snippet) == {"reconstruction", "uncertainty", "mask"}
         for name in command:
             np.testing.assert_array_equal(command[name][()], snippet[name][()])
-        changing = {"seconds_per_slice"}
-        assert set(command.attrs) == set(snippet.attrs)
-        for name in set(command.attrs) - changing:
+        of_command = {"seconds_before", "seconds_files"}
+        changing = {"seconds_per_slice", "seconds_besides_per_slice"}
+        assert set(command.attrs) == set(snippet.attrs) | of_command
+        for name in set(snippet.attrs) - changing:
             assert np.array_equal(command.attrs[name], snippet.attrs[name]), name
     np.testing.assert_array_equal(result.images, h5py.File(tmp_path / "recon.h5")["reconstruction"][()])
     assert result.uncertainty is not None

@@ -1,4 +1,4 @@
-"""The one exception that commands turn into one line and exit code 2."""
+"""What ends a command in an orderly way: bad input (one line, exit code 2), and being told to stop (130, 143)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +11,14 @@ class InputError(ValueError):
     was found and what to do. Commands put their options in place of parameters, print the line and exit with code 2;
     from Python it is an ordinary ValueError.
     """
+
+
+class OutputError(InputError):
+    """What is being written cannot be: a full disk, a folder that is gone or read only. Going on would be in vain."""
+
+
+class Terminated(KeyboardInterrupt):
+    """The system asks the process to end (SIGTERM): as Ctrl-C, but commands exit with 143."""
 
 
 class NotBuiltError(ImportError):

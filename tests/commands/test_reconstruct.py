@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from command_files import QUICK, quick_config, write_scan
+from command_files import QUICK, methods, quick_config, write_scan
 from helpers import random_complex
 from scans import line_mask
 
@@ -54,7 +54,7 @@ def test_reconstruction_is_in_the_units_of_the_scan(tmp_path: Path, capsys: pyte
         out = tmp_path / f"out_{name}"
         status, text, log = run(capsys, scan, "--out", out, "--config", quick_config(tmp_path), "--json")
         assert status == 0, log
-        ours = json.loads(text)[2]
+        ours = methods(text)[2]
         assert ours["method"] == "ugodit"
         errors.append(ours["NMSE"])
         with h5py.File(out / f"{name}.h5") as file:
@@ -223,9 +223,11 @@ def test_what_is_done_is_skipped_and_maps_are_kept(tmp_path: Path, capsys: pytes
     assert status == 0
     assert "skipped" in log
     assert (tmp_path / "out" / "a.h5").stat().st_mtime_ns == written
-    # A result that was damaged is made anew.
+    # What is there under the name and cannot be read is not replaced without being asked for.
     (tmp_path / "out" / "a.h5").write_bytes(b"damaged")
-    assert "skipped" not in run(capsys, *words)[2]
+    status, _, log = run(capsys, *words)
+    assert (status, "--overwrite" in log) == (2, True)
+    assert run(capsys, *words, "--overwrite")[0] == 0
     written = (tmp_path / "out" / "a.h5").stat().st_mtime_ns
     # The same name with other measurements is another scan.
     write_scan(tmp_path / "a.h5", seed=7)
@@ -248,7 +250,7 @@ def test_scores_take_the_whole_volumes_maximum(tmp_path: Path, capsys: pytest.Ca
     with h5py.File(out / "a.h5") as file, h5py.File(scan) as truth:
         image, target = file["reconstruction"][0].astype(float), truth["reconstruction_rss"][()].astype(float)
     expected = 20 * np.log10(target.max()) - 10 * np.log10(np.mean((image - target[0]) ** 2))
-    assert json.loads(text)[2]["PSNR"] == pytest.approx(expected, rel=1e-5)
+    assert methods(text)[2]["PSNR"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_slices_and_batches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,23 +41,11 @@ def test_save_replaces_whole_files_only(tmp_path, monkeypatch):
     path = tmp_path / "prior.safetensors"
     path.write_bytes(b"old")
 
-    class Full:
-        def __init__(self, file):
-            self.file = file
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            self.file.close()
-
-        def write(self, content):
-            self.file.write(content[:100])
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    original = os.fdopen
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fdopen", lambda *arguments: Full(original(*arguments)))
+        patch.setattr(os, "fsync", full)
         with pytest.raises(InputError, match="No space left on device") as error:
             trained().save(path)
     assert str(path) in str(error.value)

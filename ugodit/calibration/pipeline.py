@@ -89,6 +89,11 @@ class CoilPlan:
     maps: MapsFile | None = None
     """In place of ESPIRiT's, and of those that came with a scan."""
 
+    @property
+    def needs_all_slices(self) -> bool:
+        """Whether a volume's slices must be seen before any is done: how many coils keep a fraction of the energy."""
+        return isinstance(self.compress, float)
+
     def record(self) -> dict[str, Any]:
         """What the images depend on, as values that JSON knows; empty by default."""
         record: dict[str, Any] = {}

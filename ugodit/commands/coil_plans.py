@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 import ugodit
 from ugodit.calibration.pipeline import CoilPlan, Noise
 from ugodit.data.volume import Volume, VolumeSlices, location
-from ugodit.errors import InputError, named
-from ugodit.io.maps import HDF5, MapsFile, open_maps, write_maps
+from ugodit.errors import InputError, OutputError, named
+from ugodit.io.maps import HDF5, MapsFile, open_maps
+from ugodit.io.stacked_maps import write_stacked_maps
 
 
 def coil_plan(slices: VolumeSlices, arguments: argparse.Namespace) -> CoilPlan:
@@ -110,13 +111,23 @@ class MapsToWrite:
 
     def write(self) -> None:
         """Write them, for --maps, other programs, and `read_maps`. InputError where that is not possible."""
-        if self.path is None:
-            return
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--write-maps: {self.path.parent}: cannot be made a folder: {error.strerror}") from error
-        slices = np.asarray(self.slices.indices)
-        about = {"scan": self.slices.volume.name, "slices": slices, "version": ugodit.__version__}
-        write_maps(self.path, torch.stack(self.maps), about)
-        self.maps.clear()
+        if self.path is not None:
+            write_maps_one_by_one(self.path, self.slices, self.slices.indices, iter(self.maps))
+            self.maps.clear()
+
+
+def write_maps_one_by_one(path: Path, slices: VolumeSlices, indices: Sequence[int], maps: Iterable[Tensor]) -> None:
+    """Write the maps (C, H, W) of these slices for --maps, other programs, and `read_maps`; one at a time in memory."""
+    make_folder_of_maps(path)
+    about = {"scan": slices.volume.name, "slices": np.asarray(indices), "version": ugodit.__version__}
+    write_stacked_maps(path, (len(indices), *slices.volume.shape[1:]), maps, about)
+
+
+def make_folder_of_maps(path: Path | None) -> None:
+    """Make the folder that --write-maps asks for. OutputError where that cannot be."""
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"--write-maps: {path.parent}: cannot be made a folder: {error.strerror}") from error

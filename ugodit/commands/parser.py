@@ -1,16 +1,20 @@
 """What every command shares: how it reads its words, and how it ends.
 
-Exit codes: 0 done, 2 the user's input is at fault (one line), 130 interrupted.
+Exit codes: 0 done, 2 the user's input is at fault (one line), 130 interrupted (Ctrl-C), 143 told to end (SIGTERM).
 """
 
 import argparse
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, NoReturn
 
-from ugodit.errors import InputError, NotBuiltError
+from ugodit.errors import InputError, NotBuiltError, Terminated
 from ugodit.fit.config_fields import did_you_mean
 
 EARLIER_OPTIONS = {"--unadapted": "--zero-shot", "--start": "--decoder"}
@@ -90,10 +94,13 @@ def run(command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
         def main(argv: Sequence[str] | None = None) -> int:
             return run(_main, argv)
     """
+    global _began
+    _began = time.perf_counter()
     try:
-        return command(argv)
+        with _terminable():
+            return command(argv)
     except InputError as error:
-        print(f"ugodit: error: {in_options(' '.join(str(error).split()))}", file=sys.stderr)
+        complain(error)
         return 2
     except NotBuiltError as error:
         print(f"ugodit: error: {error}", file=sys.stderr)
@@ -102,9 +109,43 @@ def run(command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
         # Whoever read the output has had enough; Python would complain again when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Terminated:
+        print("ugodit: told to end", file=sys.stderr)
+        return 143
     except KeyboardInterrupt:
         print("ugodit: interrupted", file=sys.stderr)
         return 130
+
+
+def complain(error: InputError) -> None:
+    """The one line that says what is wrong."""
+    print(f"ugodit: error: {in_options(' '.join(str(error).split()))}", file=sys.stderr)
+
+
+_began = time.perf_counter()
+
+
+def seconds_so_far() -> float:
+    """Since the command began."""
+    return time.perf_counter() - _began
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Turn SIGTERM into `Terminated`, so that what is in hand is put down in an orderly way."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # Only the main thread may; elsewhere the program that calls us decides.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def in_options(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,16 +17,14 @@ from ugodit.commands.options import (
     add_running_options,
     add_sampling_options,
     parse,
-    sampling_of,
     set_threads,
 )
-from ugodit.commands.parser import Parser, run
-from ugodit.errors import InputError, named
+from ugodit.commands.parser import Parser, complain, run
+from ugodit.errors import InputError, OutputError, named
 
 if TYPE_CHECKING:
     from ugodit.data.volume import VolumeSlices
     from ugodit.reconstruction.reconstructor import Reconstructor
-    from ugodit.reconstruction.result import Result
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,8 +36,10 @@ def _main(argv: Sequence[str] | None) -> int:
     parsed = parse(_parser(), argv)
     arguments = parsed.arguments
     _check(arguments)
+    arguments.rank = int(os.environ.get("RANK", "0")) if "TORCHELASTIC_RUN_ID" in os.environ else 0
     set_threads(arguments)
     from ugodit.commands.coil_plans import coil_plan, maps_target  # these need torch: after what can go wrong without
+    from ugodit.commands.reconstruct_volume import reconstruct_volume
     from ugodit.reconstruction.training import opened
 
     reconstructor = _reconstructor(parsed)
@@ -53,17 +54,26 @@ def _main(argv: Sequence[str] | None) -> int:
         with opened(path, arguments.slices) as slices:
             maps_target(slices.volume, arguments, _output(slices, arguments))
             coil_plan(slices, arguments)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    broken = 0
     for path in arguments.scans:
-        with opened(path, arguments.slices) as slices:
-            rows += _reconstruct(slices, reconstructor, arguments)
-    if arguments.json:
-        print(json.dumps(rows))
-    elif rows:
+        try:
+            with opened(path, arguments.slices) as slices:
+                found = reconstruct_volume(slices, reconstructor, arguments, _output(slices, arguments))
+        except InputError as error:
+            if isinstance(error, OutputError) or len(arguments.scans) == 1:
+                raise
+            complain(error)  # and go on: one bad volume does not cost the others
+            broken += 1
+            continue
+        if arguments.json:
+            print("".join(json.dumps(row) + "\n" for row in found), end="", flush=True)
+        rows += found
+    if rows and not arguments.json:
         from ugodit.evaluation.tables import print_table
 
         print_table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
-    return 0
+    return 2 if broken else 0
 
 
 def _parser() -> Parser:
@@ -81,6 +91,13 @@ def _parser() -> Parser:
         "--uncertainty", action="store_true", help="also write how far images from other choices of the lines differ"
     )
     parser.add_argument("--batch", type=int, help="slices fitted together (default: 1 on a CPU, 8 on a GPU)")
+    parser.add_argument(
+        "--part",
+        type=_part,
+        metavar="I/N",
+        help="do only the I-th of N parts of every volume, I from 1, or `slurm` for a job array's task; who finishes "
+        "last writes the files",
+    )
     parser.add_argument("--overwrite", action="store_true", help="do volumes again that are already done")
     add_sampling_options(parser)
     add_coil_options(parser)
@@ -94,6 +111,22 @@ def _decoder(text: str) -> str | int:
     if text.isdecimal():
         return int(text)
     raise argparse.ArgumentTypeError(f"expected mean, fresh or the number of a decoder, got {text!r}")
+
+
+def _part(text: str) -> tuple[int, int]:
+    """'2/4', or what Slurm says of a job array's task."""
+    if text == "slurm":
+        try:
+            first, step, last = (int(os.environ[f"SLURM_ARRAY_TASK_{name}"]) for name in ("MIN", "STEP", "MAX"))
+            return (int(os.environ["SLURM_ARRAY_TASK_ID"]) - first) // step + 1, (last - first) // step + 1
+        except (KeyError, ValueError, ZeroDivisionError):
+            raise argparse.ArgumentTypeError(
+                "slurm: expected SLURM_ARRAY_TASK_ID, _MIN, _MAX and _STEP in the environment, as in a job array"
+            ) from None
+    which, slash, parts = text.partition("/")
+    if slash and which.isdecimal() and parts.isdecimal() and 1 <= int(which) <= int(parts):
+        return int(which), int(parts)
+    raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, or slurm, got {text!r}")
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -145,57 +178,6 @@ def _output(slices: VolumeSlices, arguments: argparse.Namespace) -> Path:
     if path is not None and out.exists() and out.resolve() == path.resolve():
         raise InputError(f"--out: {out} is the scan itself; choose another folder")
     return out
-
-
-def _reconstruct(
-    slices: VolumeSlices, reconstructor: Reconstructor, arguments: argparse.Namespace
-) -> list[dict[str, Any]]:
-    """One volume: its files, and its rows of the table."""
-    from ugodit.commands.coil_plans import MapsToWrite, coil_plan, maps_target
-    from ugodit.commands.progress import ProgressObserver
-    from ugodit.evaluation.pictures import reconstruction_picture
-
-    out = _output(slices, arguments)
-    maps_path = maps_target(slices.volume, arguments, out)
-    volume_run = reconstructor.read(slices, sampling_of(arguments), coil_plan(slices, arguments))
-    if not arguments.overwrite and volume_run.is_done(out) and (maps_path is None or maps_path.exists()):
-        done = "already done with these settings, skipped; --overwrite does it again"
-        print(f"{slices.volume.name}: {done}", file=sys.stderr)
-        return []
-    maps = MapsToWrite(maps_path, slices)
-    result = volume_run.reconstruct(ProgressObserver(quiet=arguments.json), maps.on_maps, maps.write)
-    result.save(out)
-    middle = len(result.slices) // 2
-    reconstruction_picture(
-        out.with_suffix(".png"),
-        result.images[middle],
-        {name: images[middle] for name, images in result.baselines.items()},
-        target=None if result.targets is None else result.targets[middle],
-        maximum=result.maximum,
-    )
-    return _rows(result)
-
-
-def _rows(result: Result) -> list[dict[str, Any]]:
-    import numpy as np
-
-    from ugodit.evaluation import metrics
-
-    targets = result.targets
-    if targets is None:
-        return []
-    stacks = {name: np.stack(list(images.values())) for name, images in result.baselines.items()}
-    return [
-        {
-            "volume": result.name,
-            "method": method,
-            "PSNR": metrics.psnr(targets, stack, result.maximum),
-            "SSIM": metrics.ssim(targets, stack, result.maximum) if min(targets.shape[1:]) >= 7 else None,
-            "NMSE": metrics.nmse(targets, stack),
-            "seconds a slice": float(np.mean(result.seconds)) if method == "ugodit" else None,
-        }
-        for method, stack in {**stacks, "ugodit": result.images}.items()
-    ]
 
 
 def _cell(value: object) -> str:

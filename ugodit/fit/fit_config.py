@@ -40,7 +40,7 @@ class FitConfig:
     """The fit stops when the held-out error has not fallen for this many steps."""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     """The arithmetic of the network's convolutions; operator, loss and master weights stay float32. auto is bfloat16
-    where the device multiplies in it (GPUs; processors with AVX512-BF16 or AMX), else float32, which is faster there."""
+    where the device multiplies in it (GPUs; processors with AVX512-BF16 or AMX), else float32: it is faster there."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Whether torch.compile is used for the network; auto does on a GPU, where Triton finds a C compiler. It costs up
     to a minute for each size of image in a process, and rounds a little otherwise."""

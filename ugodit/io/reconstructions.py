@@ -3,11 +3,13 @@
 HDF5 is the one format so far. Another is a module beside this one, with a function that `WRITERS` names by suffix.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -70,3 +72,30 @@ def read_attributes(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The attributes of an HDF5 file as plain Python values. Raises InputError where the file cannot be opened."""
     with open_hdf5(Path(path)) as file:
         return {key: plain(value) for key, value in file.attrs.items()}
+
+
+def checksum(arrays: Mapping[str, NDArray[Any]], text: str) -> str:
+    """sha256 (hexadecimal) of arrays by name, and of a text that belongs to them."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """All datasets of a file of ours, in groups as group/name, and its attributes. InputError where it is damaged."""
+    path = Path(path)
+    arrays: dict[str, NDArray[Any]] = {}
+
+    def read(name: str, found: object) -> None:
+        if isinstance(found, h5py.Dataset):
+            arrays[name] = np.asarray(found[()])
+
+    with open_hdf5(path) as file:
+        try:
+            file.visititems(read)
+            return arrays, {key: plain(value) for key, value in file.attrs.items()}
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read; the file is damaged") from error

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from ugodit.fit.fit import Step
+from ugodit.reconstruction.finished_slice import FinishedSlice
 
 OnStep = Callable[[Step], object]
 """Called after every step of a fit. Where it returns True (Python's, NumPy's or torch's), the fit ends there and its
@@ -23,6 +24,18 @@ class Observer:
     def message(self, text: str) -> None:
         """A sentence for a person, such as why a prior was rejected."""
         _LOG.warning(text)
+
+    def begin(self, volume: str, slices: int) -> None:
+        """A volume begins, of which so many slices are wanted."""
+
+    def progress(self, finished: int) -> None:
+        """So many slices of the volume are finished by now, by whichever process."""
+
+    def finished(self, finished: FinishedSlice) -> None:
+        """This process has finished a slice, and it is safe."""
+
+    def end(self) -> None:
+        """Nothing more is to be shown of the volume."""
 
     def follow(self, steps: Iterable[Step], label: str) -> Step:
         """Run a fit to its end, or until a step is answered by True; the last step."""

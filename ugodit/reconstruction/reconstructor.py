@@ -19,8 +19,9 @@ from ugodit.priors.presets import preset as preset_of_name
 from ugodit.priors.prior import Prior
 from ugodit.reconstruction.job import Job, find_device, with_seed
 from ugodit.reconstruction.observer import Observer, OnStep
-from ugodit.reconstruction.prepared_volume import VolumeReader
+from ugodit.reconstruction.reading import VolumeReader
 from ugodit.reconstruction.result import Result
+from ugodit.reconstruction.slice_store import MemoryStore
 from ugodit.reconstruction.volumes import VolumeRun
 
 Source = str | os.PathLike[str] | Volume | VolumeSlices | Scan | Sequence[Scan]
@@ -83,7 +84,14 @@ class Reconstructor:
             seed=seed,
         )
 
-    def __call__(self, source: Source, *, sampling: Sampling | None = None, on_step: OnStep | None = None) -> Result:
+    def __call__(
+        self,
+        source: Source,
+        *,
+        sampling: Sampling | None = None,
+        on_step: OnStep | None = None,
+        store: str | os.PathLike[str] | None = None,
+    ) -> Result:
         """The images of all slices of `source`.
 
         Args:
@@ -91,16 +99,19 @@ class Reconstructor:
                 (`Scan.from_arrays`).
             sampling: how fully sampled scans are undersampled; scans with a mask are taken as they are.
             on_step: called with a `Step` after each step of each fit; where it returns True, that fit ends there.
+            store: a folder that every finished slice is kept in at once. The same call goes on with what is there, and
+                several processes share the work. Remove it when the result is saved.
 
         Raises:
-            InputError: what is wrong with the data, in one line that names slice and dataset; before anything is
-                fitted, unless a fit diverges.
+            InputError: what is wrong with the data, in one line that names slice and dataset. What can be told without
+                reading samples is told before anything is fitted, the rest when the slice's turn comes.
         """
-        reading = self.read(source, sampling)
-        return reading.reconstruct(Observer(on_step))
+        run = self.read(source, sampling)
+        with MemoryStore() if store is None else run.store(Path(store)) as used:
+            return run.reconstruct(Observer(on_step), used)
 
     def read(self, source: Source, sampling: Sampling | None = None, coils: CoilPlan | None = None) -> VolumeRun:
-        """Read and check all slices; nothing is calibrated yet. `coils`: in place of the reconstructor's own plan."""
+        """Check what can be checked without reading samples. `coils`: in place of the reconstructor's own plan."""
         if sampling is not None and not isinstance(sampling, Sampling):
             raise TypeError(
                 f"sampling: expected a Sampling, got {type(sampling).__name__}; Sampling(acceleration=4), say"

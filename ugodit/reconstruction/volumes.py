@@ -1,110 +1,213 @@
-"""A volume from slices to result: the loop over its batches, and whether that was done before."""
+"""A volume from slices to result: batch by batch, each finished slice safe in a store, shared with other processes."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 import ugodit
 from ugodit.data.volume import VolumeSlices
 from ugodit.errors import InputError
-from ugodit.io.reconstructions import read_attributes
+from ugodit.reconstruction.finished_slice import FinishedSlice
 from ugodit.reconstruction.job import Job
 from ugodit.reconstruction.observer import Observer
-from ugodit.reconstruction.pipeline import BASELINES, SliceResult, reconstruct_batch
-from ugodit.reconstruction.prepared_volume import PreparedVolume, VolumeReader
-from ugodit.reconstruction.result import Result
+from ugodit.reconstruction.pipeline import BASELINES, reconstruct_batch
+from ugodit.reconstruction.preparation import Prepared
+from ugodit.reconstruction.reading import BatchPreparation, PreparedBatch, Scans, VolumeReader
+from ugodit.reconstruction.result import Result, Written, read_written
+from ugodit.reconstruction.slice_store import SliceStore, Store
+
+WAIT = 0.25
+"""Seconds between two looks at what other processes have done."""
+
+Part = tuple[int, int]
+"""(which, of how many), from 1: a process that does every N-th batch only."""
 
 
 class VolumeRun:
-    """The reconstruction of a volume that was read: its settings are known, its slices are done batch by batch."""
+    """The reconstruction of a volume: what it depends on is known, its slices are read when their turn comes."""
 
     def __init__(self, job: Job, reader: VolumeReader, device: torch.device, maps_cache: Path | None) -> None:
         self.job = dataclasses.replace(job, coils=reader.coils)
         self.reader, self.device, self.maps_cache = reader, device, maps_cache
+        self.settings: dict[str, Any] = {**self.job.record(), "version": ugodit.__version__}
+        """Everything that the images depend on beside the measurements, as values that JSON knows."""
 
     @property
     def slices(self) -> VolumeSlices:
-        """Those that were read."""
+        """Those that were asked for."""
         return self.reader.slices
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Everything that the images depend on, as values that JSON knows."""
-        return {
-            **self.job.record(),
-            "slices": list(self.slices.indices),
-            "measurements": [self.reader.digests[index] for index in self.slices.indices],
-            "version": ugodit.__version__,
-        }
+    def found_at(self, path: Path) -> Written | None:
+        """The file of an earlier run, where it holds slices of this volume with these settings; None for none.
+
+        Raises:
+            InputError: it does, but it is damaged; or it holds slices with other settings which this run would not make
+                anew: they would be lost.
+        """
+        written = read_written(path)
+        if written is None:
+            return None
+        if written.settings != self.settings:
+            lost = sorted(set(written.slices) - set(self.slices.indices))
+            if lost:
+                raise InputError(
+                    f"{path}: holds slices {_ranges(lost)} of other settings ({written.changed(self.settings)}), which "
+                    "would be lost; choose another folder, or --overwrite"
+                )
+            return None
+        return written
 
     def is_done(self, path: Path) -> bool:
-        """Whether the file holds this very reconstruction: the same measurements with the same settings."""
-        if not path.exists():
-            return False
-        try:
-            found = read_attributes(path).get("settings")
-        except InputError:
-            return False  # Damaged, or no result of ours: it is made anew.
-        return bool(found == json.dumps(self.settings, sort_keys=True))
+        """Whether the file holds this very reconstruction: the same measurements with the same settings.
 
-    def reconstruct(
-        self,
-        observer: Observer,
-        on_maps: Callable[[Tensor], None] | None = None,
-        when_prepared: Callable[[], None] | None = None,
-    ) -> Result:
-        """Calibrate all slices, then fit them batch by batch. `on_maps` is given the maps of each slice in turn, and
-        `when_prepared` is called after the last of them."""
+        InputError as for `found_at`.
+        """
+        written = self.found_at(path)
+        return written is not None and all(
+            index in written.measurements and self.reader.digest(index) == written.measurements[index]
+            for index in self.slices.indices
+        )
+
+    def store(self, folder: Path, *, with_maps: bool = False, **options: Any) -> SliceStore:
+        """A store on disk for this volume's slices; options as for `SliceStore`."""
+        settings = {**self.settings, "shape": list(self.slices.volume.shape)}
+        reader = self.reader
+        return SliceStore(folder, settings, source=reader.source, digest=reader.digest, with_maps=with_maps, **options)
+
+    def reconstruct(self, observer: Observer, store: Store) -> Result:
+        """The result of all slices, those in the opened store among them."""
+        self.fit(store, observer)
+        return self.result(store)
+
+    def fit(self, store: Store, observer: Observer, part: Part = (1, 1), *, with_maps: bool = False) -> None:
+        """Fit all slices that are not in the store, except those that another process does at the same time.
+
+        Returns when all slices of the part are in the store.
+
+        Args:
+            store: opened.
+            observer: is told of every fit and every slice.
+            part: this process does every N-th batch only.
+            with_maps: the maps go into the store too.
+        """
+        todo = self._batches(part)
+        last = time.perf_counter()
+        observer.begin(self.slices.volume.name, sum(map(len, todo)))
+        with BatchPreparation(
+            self.reader, self.job.fits(), device=self.device, cache=self.maps_cache, with_maps=with_maps
+        ) as preparation:
+            following: tuple[range, Future[Scans]] | None = None
+            while todo or following:
+                todo = [batch for batch in todo if not self._is_in(store, batch)]
+                observer.progress(self._finished(store, part))
+                if following is None:
+                    following = self._begin_next(store, todo, preparation)
+                if following is None:
+                    time.sleep(WAIT)  # Others are at work on all that is left.
+                    last = time.perf_counter()
+                    continue
+                batch, reading = following
+                todo.remove(batch)
+                spare = len(todo) > store.workers() - 1  # Read ahead, unless others would wait for what is read.
+                following = self._begin_next(store, todo, preparation) if spare else None
+                for finished in self._fit_batch(batch, preparation.finish(reading), observer, last):
+                    store.write(finished)
+                    observer.finished(finished)
+                store.release(_work(batch))
+                last = time.perf_counter()
+        observer.progress(self._finished(store, part))
+
+    def result(self, store: Store, indices: Sequence[int] | None = None) -> Result:
+        """Of all slices, or of these, which are in the store."""
+        indices = self.slices.indices if indices is None else indices
+        finished = [store.read(index) for index in indices]
         # fastMRI's definition: the maximum of the whole volume, also where only some slices were asked for.
-        maximum = self.slices.volume.target_maximum() if self.reader.all_targets else None
-        volume = PreparedVolume(
-            self.reader, self.job.fits(), device=self.device, cache=self.maps_cache, on_maps=on_maps
-        )
-        if when_prepared is not None:
-            when_prepared()
-        results: list[SliceResult] = []
-        baselines: dict[str, dict[int, np.ndarray]] = {name: {} for name in BASELINES}
-        for first in range(0, len(self.slices), self.job.batch):
-            chunk = self.slices.indices[first : first + self.job.batch]
-            slices = [volume.take(index) for index in chunk]
-            results += reconstruct_batch(slices, self.job, self._label(chunk), observer)
-            for place, prepared in enumerate(slices, first):
-                if prepared.target is not None or place == len(self.slices) // 2:
-                    for name, compute in BASELINES.items():
-                        baselines[name][place] = compute(prepared)
-        return self._together(results, baselines, maximum)
+        compared = all(one.target is not None for one in finished)
+        maximum = self.slices.volume.target_maximum() if compared else None
+        return Result.of(self.slices.volume.name, indices, finished, maximum, self.settings)
 
-    def _label(self, chunk: range) -> str:
-        return f"{self.slices.volume.name} slice {chunk[0]}" + (f" to {chunk[-1]}" if len(chunk) > 1 else "")
+    def _batches(self, part: Part = (1, 1)) -> list[range]:
+        (which, parts), indices, size = part, self.slices.indices, self.job.batch
+        return [indices[first : first + size] for first in range(0, len(indices), size)][which - 1 :: parts]
 
-    def _together(
-        self,
-        results: Sequence[SliceResult],
-        baselines: dict[str, dict[int, np.ndarray]],
-        maximum: float | None,
-    ) -> Result:
-        spreads = [one.uncertainty for one in results if one.uncertainty is not None]
-        modes = [one.prior_mode for one in results if one.prior_mode is not None]
-        return Result(
-            name=self.slices.volume.name,
-            slices=self.slices.indices,
-            images=np.stack([one.image for one in results]),
-            uncertainty=np.stack(spreads) if spreads else None,
-            prior_mode=modes or None,
-            stopped=[one.stopped for one in results],
-            seconds=[one.seconds for one in results],
-            masks=np.stack([one.mask for one in results]),
-            targets=None if maximum is None else np.stack([one.target for one in results if one.target is not None]),
-            maximum=maximum,
-            baselines=baselines,
-            coils=[one.coils for one in results],
-            settings=self.settings,
-        )
+    def missing(self, store: Store) -> int:
+        """How many slices are not in the store yet."""
+        return sum(len(batch) for batch in self._batches() if not self._is_in(store, batch))
+
+    def _is_in(self, store: Store, batch: range) -> bool:
+        return all(store.has(index, batch) for index in batch)
+
+    def _finished(self, store: Store, part: Part) -> int:
+        return sum(len(batch) for batch in self._batches(part) if self._is_in(store, batch))
+
+    def _begin_next(
+        self, store: Store, todo: Sequence[range], preparation: BatchPreparation
+    ) -> tuple[range, Future[Scans]] | None:
+        """Claim the first batch that nobody has, and begin to read it."""
+        for batch in todo:
+            if store.claim(_work(batch)):
+                if not self._is_in(store, batch):  # Another process may have finished it just now.
+                    return batch, preparation.begin(batch)
+                store.release(_work(batch))
+        return None
+
+    def _fit_batch(
+        self, batch: range, prepared: PreparedBatch, observer: Observer, began: float
+    ) -> list[FinishedSlice]:
+        waited = time.perf_counter() - began
+        results = reconstruct_batch(prepared.slices, self.job, self._label(batch), observer)
+        # What a slice waited for counts in place of what its preparation took: that may have been done meanwhile.
+        seconds = [
+            one.seconds - slice_.seconds + waited / len(batch)
+            for one, slice_ in zip(results, prepared.slices, strict=True)
+        ]
+        baselines = [self._baselines(index, slice_) for index, slice_ in zip(batch, prepared.slices, strict=True)]
+        besides = (time.perf_counter() - began - sum(seconds)) / len(batch)
+        execution = {"threads": torch.get_num_threads(), "device": str(self.device)}
+        return [
+            FinishedSlice(
+                index=index,
+                image=results[place].image,
+                mask=results[place].mask,
+                stopped=results[place].stopped,
+                seconds=seconds[place],
+                besides=besides,
+                digest=prepared.slices[place].digest,
+                uncertainty=results[place].uncertainty,
+                prior_mode=results[place].prior_mode,
+                target=results[place].target,
+                coils=results[place].coils.attributes(),
+                baselines=baselines[place],
+                together=tuple(batch),
+                source=self.reader.source,
+                execution=execution,
+                maps=None if prepared.maps is None else prepared.maps[place],
+            )
+            for place, index in enumerate(batch)
+        ]
+
+    def _baselines(self, index: int, prepared: Prepared) -> dict[str, Any]:
+        """Where there is something to compare with, and for the picture of the middle slice."""
+        indices = self.slices.indices
+        if prepared.target is None and index != indices[len(indices) // 2]:
+            return {}
+        return {name: compute(prepared) for name, compute in BASELINES.items()}
+
+    def _label(self, batch: range) -> str:
+        return f"{self.slices.volume.name} slice {_ranges(batch)}"
+
+
+def _work(batch: range) -> str:
+    return f"slices_{batch[0]:04d}"
+
+
+def _ranges(indices: Sequence[int]) -> str:
+    """'7', '3 to 5'"""
+    return f"{indices[0]}" + (f" to {indices[-1]}" if len(indices) > 1 else "")

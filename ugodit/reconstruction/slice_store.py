@@ -1,0 +1,254 @@
+"""Where finished slices are kept until their volume's file is written: in memory, or on disk, safe whatever happens.
+
+A store on disk is a folder. It belongs to no process: any number may work on the same volume, each on the slices that
+it claims, and whoever comes after one that died finds its finished slices and goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from ugodit.errors import InputError
+from ugodit.io.atomic import write_file
+from ugodit.io.claims import LEASE, Claims
+from ugodit.reconstruction.finished_slice import FinishedSlice
+
+PUT_TO_USE = ".written"
+"""Ending of the notes on slices that are in the volume's file, and no longer here."""
+
+
+class Store(Protocol):
+    """What the loop over a volume's slices asks of a store, inside of a `with` block."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def has(self, index: int, together: Iterable[int]) -> bool:
+        """Whether this slice is finished, as one of a batch of these."""
+
+    def write(self, finished: FinishedSlice) -> None:
+        """Keep a slice. OutputError where that fails."""
+
+    def read(self, index: int) -> FinishedSlice:
+        """A slice that is kept. InputError where it is gone or damaged."""
+
+    def claim(self, work: str) -> bool:
+        """Whether this process may do some work now: nobody else is doing it."""
+
+    def release(self, work: str) -> None:
+        """Let others do it."""
+
+    def workers(self) -> int:
+        """How many processes work here, this one among them."""
+
+
+class MemoryStore:
+    """For a caller who takes the result from memory: nothing is on disk, and nobody else works here."""
+
+    def __init__(self) -> None:
+        self._slices: dict[int, FinishedSlice] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def has(self, index: int, together: Iterable[int]) -> bool:
+        return index in self._slices
+
+    def write(self, finished: FinishedSlice) -> None:
+        self._slices[finished.index] = finished
+
+    def read(self, index: int) -> FinishedSlice:
+        return self._slices[index]
+
+    def claim(self, work: str) -> bool:
+        return True
+
+    def release(self, work: str) -> None:
+        pass
+
+    def workers(self) -> int:
+        return 1
+
+
+class SliceStore:
+    """Finished slices in a folder, a file each.
+
+    Slices that were made with other settings, or from measurements that have changed since, do not count.
+    """
+
+    SETTINGS = "settings.json"
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        *,
+        source: str = "",
+        digest: Callable[[int], str] | None = None,
+        with_maps: bool = False,
+        lease: float = LEASE,
+    ) -> None:
+        """
+        Args:
+            folder: is made, and removed when nothing is left in it.
+            settings: everything that a slice's image depends on beside its measurements, as values that JSON knows.
+            source: the file of the measurements, in its present state.
+            digest: finds a slice's `Scan.digest()` anew, for slices that came from another source.
+            with_maps: slices without their maps do not count.
+            lease: seconds after which a process on another machine that shows no sign of life counts as dead.
+        """
+        self.folder, self.settings, self.source = folder, dict(settings), source
+        self.key = digest_of(settings)
+        self.message = ""
+        """What was found in the folder, as a sentence for people."""
+        self._digest, self._with_maps = digest, with_maps
+        self._sound: dict[int, tuple[int, ...]] = {}
+        self._claims = Claims(folder, self.key, lease=lease)
+
+    def __enter__(self) -> Self:
+        self._claims.__enter__()
+        try:
+            self._claims.clear()
+            if not self._claims.others():
+                for path in self.folder.glob(f"*{PUT_TO_USE}"):
+                    path.unlink(missing_ok=True)
+            if any(about != self.key for about in self._claims.others()):
+                raise InputError(
+                    f"{self.folder}: another process is at work on this volume with other settings; wait for it, or "
+                    "choose another folder"
+                )
+            self._drop_others()
+            # Written first of all: a folder that cannot be written to is found before anything is fitted.
+            write_file(self.folder / self.SETTINGS, json.dumps(self.settings, sort_keys=True, indent=1).encode())
+        except BaseException:
+            self._claims.__exit__(None, None, None)
+            self._remove_if_empty()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._claims.__exit__(kind, error, trace)
+        self._remove_if_empty()
+
+    def has(self, index: int, together: Iterable[int]) -> bool:
+        if index not in self._sound:
+            if not self._path(index).exists():
+                return index in self._put_to_use()
+            try:
+                found, key = FinishedSlice.load(self._path(index))
+            except InputError:
+                return False  # Damaged: it is made anew.
+            if key != self.key or (self._with_maps and found.maps is None) or not self._is_of_source(found):
+                return False
+            self._sound[index] = found.together
+        return self._sound[index] == tuple(together)
+
+    def write(self, finished: FinishedSlice) -> None:
+        finished.save(self._path(finished.index), self.key)
+        self._sound[finished.index] = finished.together
+
+    def read(self, index: int) -> FinishedSlice:
+        return FinishedSlice.load(self._path(index))[0]
+
+    def is_there(self, index: int) -> bool:
+        """Whether a finished slice is still in the store: another process may have written it to the volume's file."""
+        return self._path(index).exists()
+
+    def remove(self, indices: Sequence[int]) -> None:
+        """Remove slices that are in the volume's file by now. Other processes here still take them for finished."""
+        note = self.folder / f"{secrets.token_hex(4)}{PUT_TO_USE}"
+        write_file(note, json.dumps(list(indices)).encode())
+        for index in indices:
+            with contextlib.suppress(OSError):
+                self._path(index).unlink(missing_ok=True)
+
+    def _put_to_use(self) -> set[int]:
+        """The slices that processes which are here, or were when this one came, wrote to the volume's file."""
+        found: set[int] = set()
+        for path in self.folder.glob(f"*{PUT_TO_USE}"):
+            with contextlib.suppress(OSError, ValueError):
+                found.update(json.loads(path.read_text()))
+        return found
+
+    def claim(self, work: str) -> bool:
+        return self._claims.take(work)
+
+    def release(self, work: str) -> None:
+        self._claims.release(work)
+
+    def workers(self) -> int:
+        return 1 + len(self._claims.others())
+
+    def is_alone(self) -> bool:
+        """Whether no other process works here."""
+        return self.workers() == 1
+
+    def _path(self, index: int) -> Path:
+        return self.folder / f"slice_{index:04d}.h5"
+
+    def _is_of_source(self, found: FinishedSlice) -> bool:
+        if self.source and found.source == self.source:
+            return True
+        return self._digest is not None and self._digest(found.index) == found.digest
+
+    def _drop_others(self) -> None:
+        """Remove what was made with other settings, and say so; else say how much is there."""
+        files = sorted(self.folder.glob("slice_*.h5"))
+        other = []
+        for path in files:
+            try:
+                _, key = FinishedSlice.load(path)
+            except InputError:
+                key = ""
+            if key != self.key:
+                other.append(path)
+        if other:
+            changed = _changed(self.folder / self.SETTINGS, self.settings)
+            self.message = (
+                f"starting anew: {len(other)} slices of an earlier run were made with other settings{changed}"
+            )
+            for path in other:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+        elif files:
+            self.message = f"going on where an earlier run stopped: {len(files)} slices are there"
+
+    def _remove_if_empty(self) -> None:
+        """Remove the folder, unless there are slices in it, or other processes at work."""
+        with contextlib.suppress(OSError):
+            left = list(self.folder.iterdir())
+            notes = [path for path in left if path.name == self.SETTINGS or path.name.endswith(PUT_TO_USE)]
+            if len(notes) == len(left):
+                for path in notes:
+                    path.unlink(missing_ok=True)
+                self.folder.rmdir()
+
+
+def digest_of(settings: Mapping[str, Any]) -> str:
+    """sha256 (hexadecimal) of settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _changed(path: Path, settings: Mapping[str, Any]) -> str:
+    """Which settings are others now, in brackets."""
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        names = [name for name in settings if before.get(name) != settings[name]]
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return f" ({', '.join(names)})" if names else ""
