@@ -43,7 +43,7 @@ def _main(argv: Sequence[str] | None) -> int:
     from ugodit.reconstruction.training import opened
 
     reconstructor = _reconstructor(parsed)
-    if reconstructor.job.prior is None and not arguments.json:
+    if arguments.prior is None and not arguments.json:
         how = "random splits" if parsed.preset.alone_model.splitting == "random" else "all measured lines"
         print(f"no --prior: fitting a network to each scan alone ({how})", file=sys.stderr)
     try:
@@ -80,7 +80,12 @@ def _parser() -> Parser:
     parser = Parser(prog="ugodit reconstruct", description="Reconstruct undersampled multi-coil volumes.")
     parser.add_argument("scans", nargs="+", type=Path, metavar="SCAN.h5", help="volumes in fastMRI's layout")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for NAME.h5 and NAME.png")
-    parser.add_argument("--prior", type=Path, metavar="P", help="a prior that `ugodit train` wrote")
+    parser.add_argument(
+        "--prior",
+        type=Path,
+        metavar="P",
+        help="a prior that `ugodit train` wrote, or `self`: trained on slices of the volume first",
+    )
     parser.add_argument(
         "--decoder", type=_decoder, default="mean", help="the prior's decoder to start from: mean, fresh or its number"
     )
@@ -141,10 +146,15 @@ def _check(arguments: argparse.Namespace) -> None:
         for option, given in (("--zero-shot", arguments.zero_shot), ("--decoder", arguments.decoder != "mean")):
             if given:
                 raise InputError(f"{option}: needs a prior, whose decoder is used; give one with --prior")
-    elif not arguments.prior.is_file():
+    elif not _is_own_group(arguments) and not arguments.prior.is_file():
         raise InputError(f"--prior: {arguments.prior}: there is no such file; `ugodit train` writes one")
     elif arguments.zero_shot and arguments.decoder == "fresh":
         raise InputError("--decoder: fresh needs adaptation: an untrained decoder makes no image; no --zero-shot")
+
+
+def _is_own_group(arguments: argparse.Namespace) -> bool:
+    """Whether the volume is its own group; a file of that name is asked for as ./self."""
+    return str(arguments.prior) == "self"
 
 
 def _reconstructor(parsed: Parsed) -> Reconstructor:
@@ -152,13 +162,14 @@ def _reconstructor(parsed: Parsed) -> Reconstructor:
     from ugodit.reconstruction.reconstructor import Reconstructor
 
     arguments = parsed.arguments
-    prior = None
-    if arguments.prior is not None:
+    prior: Prior | str | None = "self" if _is_own_group(arguments) else None
+    if arguments.prior is not None and prior is None:
         with named("--prior"):
             prior = Prior.load(arguments.prior)
     if prior is not None:
         with in_table("adapt"):
-            refuse_without_effect(parsed.preset.adapt, parsed.changed.get("adapt", []), prior.model)
+            model = parsed.preset.model if isinstance(prior, str) else prior.model
+            refuse_without_effect(parsed.preset.adapt, parsed.changed.get("adapt", []), model)
     return Reconstructor(
         prior,
         preset=parsed.preset,

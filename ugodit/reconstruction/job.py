@@ -18,6 +18,9 @@ from ugodit.priors.adaptation import Decoder, can_be_judged
 from ugodit.priors.presets import Preset
 from ugodit.priors.prior import Prior
 
+OWN_GROUP = "self"
+"""In place of a prior: one that is trained on the volume itself."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -25,6 +28,8 @@ class Job:
 
     preset: Preset
     prior: Prior | None = None
+    own_group: bool = False
+    """The prior is one that is trained on the volume's own slices first; until that is done `prior` is None."""
     sampling: Sampling | None = None
     """How fully sampled scans are undersampled."""
     coils: CoilPlan = field(default_factory=CoilPlan)
@@ -41,7 +46,7 @@ class Job:
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise InputError(f"`batch`: expected 1 or more, got {self.batch}")
-        if self.zero_shot and self.prior is None:
+        if self.zero_shot and self.model is None:
             raise InputError("`zero_shot`: needs a prior to use without adaptation; give one with `prior`")
         if not isinstance(self.decoder, int) and self.decoder not in ("mean", "fresh"):
             raise InputError(f"`decoder`: expected mean, fresh or a number, got {self.decoder!r}")
@@ -57,6 +62,13 @@ class Job:
                 "prior does not have"
             )
 
+    @property
+    def model(self) -> ModelConfig | None:
+        """The form of the prior, whether there is one by now or will be; None without."""
+        if self.prior is not None:
+            return self.prior.model
+        return self.preset.model if self.own_group else None
+
     def _check_prior(self, prior: Prior) -> None:
         if isinstance(self.decoder, int) and not 0 <= self.decoder < prior.decoders:
             raise InputError(f"`decoder`: expected mean, fresh or 0 to {prior.decoders - 1}, got {self.decoder}")
@@ -64,25 +76,27 @@ class Job:
     def fits(self) -> list[tuple[ModelConfig, FitConfig]]:
         """The form and configuration of every fit that a slice may come to."""
         alone: list[tuple[ModelConfig, FitConfig]] = [(self.preset.alone_model, self.preset.alone)]
-        if self.prior is None:
+        model = self.model
+        if model is None:
             return alone
-        adapted: list[tuple[ModelConfig, FitConfig]] = [(self.prior.model, self.preset.adapt)]
+        adapted: list[tuple[ModelConfig, FitConfig]] = [(model, self.preset.adapt)]
         if self.zero_shot:
-            return [(self.prior.model, dataclasses.replace(self.preset.adapt, held_out=0.0))]
-        if not can_be_judged(self.prior.model, self.decoder):
+            return [(model, dataclasses.replace(self.preset.adapt, held_out=0.0))]
+        if not can_be_judged(model, self.decoder):
             return adapted
-        initialised = [(self.prior.model, self.preset.alone)] if self.preset.adapt.two_stage else []
+        initialised = [(model, self.preset.alone)] if self.preset.adapt.two_stage else []
         return adapted + alone + initialised
 
     def record(self) -> dict[str, Any]:
         """The settings as values that JSON knows."""
-        preset = {name: getattr(self.preset, name).to_dict() for name in ("network", "alone_model", "alone", "adapt")}
+        tables = ["network", "alone_model", "alone", "adapt"] + ["train"] * self.own_group
+        prior = self.prior.hash if self.prior else None
         return {
             "preset": self.preset.name,
-            **preset,
-            "prior": self.prior.hash if self.prior else None,
-            "model": self.prior.model.to_dict() if self.prior else None,
-            "acceptance": limits() if self.prior else None,
+            **{name: getattr(self.preset, name).to_dict() for name in tables},
+            "prior": OWN_GROUP if self.own_group else prior,
+            "model": self.model.to_dict() if self.model else None,
+            "acceptance": limits() if self.model else None,
             "sampling": dataclasses.asdict(self.sampling) if self.sampling else None,
             "coils": self.coils.record(),
             "decoder": self.decoder,

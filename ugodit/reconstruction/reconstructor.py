@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from ugodit.calibration.pipeline import CoilPlan
 from ugodit.data.sampling import Sampling
-from ugodit.data.scan import Scan
-from ugodit.data.volume import ScanVolume, Sliceable, Volume, VolumeSlices, select
 from ugodit.errors import InputError
-from ugodit.io.volumes import open_volume
 from ugodit.priors.adaptation import Decoder
 from ugodit.priors.presets import Preset
 from ugodit.priors.presets import preset as preset_of_name
 from ugodit.priors.prior import Prior
-from ugodit.reconstruction.job import Job, find_device, with_seed
+from ugodit.reconstruction.job import OWN_GROUP, Job, find_device, with_seed
 from ugodit.reconstruction.observer import Observer, OnStep
 from ugodit.reconstruction.reading import VolumeReader
 from ugodit.reconstruction.result import Result
 from ugodit.reconstruction.slice_store import MemoryStore
+from ugodit.reconstruction.sources import Source, as_slices
 from ugodit.reconstruction.volumes import VolumeRun
-
-Source = str | os.PathLike[str] | Volume | VolumeSlices | Scan | Sequence[Scan]
-"""What a reconstruction takes: a file, a volume, some of its slices, or scans in memory."""
 
 
 class Reconstructor:
@@ -52,7 +46,8 @@ class Reconstructor:
     ) -> None:
         """
         Args:
-            prior: a trained group prior, or its file; None fits a network to each scan alone.
+            prior: a trained group prior, or its file; "self" for one that is trained on slices of the volume itself
+                first; None fits a network to each scan alone.
             preset: fast, balanced or paper, or a Preset of your own, which keeps its seeds.
             zero_shot: the prior is used without adaptation.
             uncertainty: also find how far images from other choices of the lines differ.
@@ -68,7 +63,10 @@ class Reconstructor:
         """
         self.device = find_device(device)
         self.maps_cache = None if maps_cache is None else Path(maps_cache)
-        if isinstance(prior, str | os.PathLike):
+        own_group = prior == OWN_GROUP
+        if own_group:
+            prior = None
+        elif isinstance(prior, str | os.PathLike):
             prior = Prior.load(prior)
         if prior is not None and (prior.network.in_channels, prior.network.out_channels) != (2, 2):
             found = (prior.network.in_channels, prior.network.out_channels)
@@ -76,6 +74,7 @@ class Reconstructor:
         self.job = Job(
             preset=with_seed(preset_of_name(preset), seed) if isinstance(preset, str) else preset,
             prior=prior,
+            own_group=own_group,
             coils=coils or CoilPlan(),
             decoder=decoder,
             zero_shot=zero_shot,
@@ -123,24 +122,3 @@ class Reconstructor:
             coils=self.job.coils if coils is None else coils,
         )
         return VolumeRun(job, VolumeReader(slices, job.sampling, job.coils), self.device, self.maps_cache)
-
-
-def as_slices(source: Source) -> VolumeSlices:
-    """Whatever can be reconstructed, as slices of a volume."""
-    if isinstance(source, VolumeSlices):
-        return source
-    if isinstance(source, str | os.PathLike):
-        return select(open_volume(source), slice(None))
-    if isinstance(source, Scan):
-        return select(ScanVolume([source]), slice(None))
-    if isinstance(source, Sequence) and not isinstance(source, Sliceable):
-        if not all(isinstance(scan, Scan) for scan in source):
-            kinds = ", ".join(sorted({type(scan).__name__ for scan in source}))
-            raise TypeError(f"source: expected a list of Scan, got one of {kinds}; do volumes and files one by one")
-        return select(ScanVolume(list(source)), slice(None))  # type: ignore[arg-type]
-    if not hasattr(source, "scan"):
-        raise TypeError(
-            f"source: expected a file, a volume, slices of one, or scans, got {type(source).__name__}; "
-            "make a scan of an array with Scan.from_arrays"
-        )
-    return select(source, slice(None))

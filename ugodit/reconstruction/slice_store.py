@@ -20,6 +20,7 @@ from ugodit.io.atomic import write_file
 from ugodit.io.claims import LEASE, Claims
 from ugodit.reconstruction.finished_slice import FinishedSlice
 
+SLICES = "slice_*.h5"
 PUT_TO_USE = ".written"
 """Ending of the notes on slices that are in the volume's file, and no longer here."""
 
@@ -39,6 +40,9 @@ class Store(Protocol):
 
     def read(self, index: int) -> FinishedSlice:
         """A slice that is kept. InputError where it is gone or damaged."""
+
+    def path_of(self, name: str) -> Path | None:
+        """Where a file that all slices need is kept beside them; None where nothing is on disk."""
 
     def claim(self, work: str) -> bool:
         """Whether this process may do some work now: nobody else is doing it."""
@@ -72,6 +76,9 @@ class MemoryStore:
 
     def read(self, index: int) -> FinishedSlice:
         return self._slices[index]
+
+    def path_of(self, name: str) -> Path | None:
+        return None
 
     def claim(self, work: str) -> bool:
         return True
@@ -174,8 +181,14 @@ class SliceStore:
         note = self.folder / f"{secrets.token_hex(4)}{PUT_TO_USE}"
         write_file(note, json.dumps(list(indices)).encode())
         for index in indices:
-            with contextlib.suppress(OSError):
-                self._path(index).unlink(missing_ok=True)
+            _unlink(self._path(index))
+        if not any(self.folder.glob(SLICES)):
+            self._remove_shared()
+
+    def _remove_shared(self) -> None:
+        """Remove what slices needed."""
+        for path in self.folder.glob("prior.*"):
+            _unlink(path)
 
     def _put_to_use(self) -> set[int]:
         """The slices that processes which are here, or were when this one came, wrote to the volume's file."""
@@ -184,6 +197,9 @@ class SliceStore:
             with contextlib.suppress(OSError, ValueError):
                 found.update(json.loads(path.read_text()))
         return found
+
+    def path_of(self, name: str) -> Path | None:
+        return self.folder / name
 
     def claim(self, work: str) -> bool:
         return self._claims.take(work)
@@ -199,7 +215,7 @@ class SliceStore:
         return self.workers() == 1
 
     def _path(self, index: int) -> Path:
-        return self.folder / f"slice_{index:04d}.h5"
+        return self.folder / SLICES.replace("*", f"{index:04d}")
 
     def _is_of_source(self, found: FinishedSlice) -> bool:
         if self.source and found.source == self.source:
@@ -208,7 +224,10 @@ class SliceStore:
 
     def _drop_others(self) -> None:
         """Remove what was made with other settings, and say so; else say how much is there."""
-        files = sorted(self.folder.glob("slice_*.h5"))
+        files = sorted(self.folder.glob(SLICES))
+        before = _read(self.folder / self.SETTINGS)
+        if before is not None and before != self.settings:
+            self._remove_shared()
         other = []
         for path in files:
             try:
@@ -218,15 +237,13 @@ class SliceStore:
             if key != self.key:
                 other.append(path)
         if other:
-            changed = _changed(self.folder / self.SETTINGS, self.settings)
-            self.message = (
-                f"starting anew: {len(other)} slices of an earlier run were made with other settings{changed}"
-            )
+            names = [name for name in self.settings if (before or {}).get(name) != self.settings[name]]
+            changed = f" ({', '.join(names)})" if before and names else ""
+            self.message = f"starting anew: slices of an earlier run ({len(other)}) have other settings{changed}"
             for path in other:
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
+                _unlink(path)
         elif files:
-            self.message = f"going on where an earlier run stopped: {len(files)} slices are there"
+            self.message = f"going on where an earlier run stopped: slices that are there: {len(files)}"
 
     def _remove_if_empty(self) -> None:
         """Remove the folder, unless there are slices in it, or other processes at work."""
@@ -244,11 +261,14 @@ def digest_of(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-def _changed(path: Path, settings: Mapping[str, Any]) -> str:
-    """Which settings are others now, in brackets."""
+def _read(path: Path) -> Any:
+    """JSON in a file; None where there is none."""
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        names = [name for name in settings if before.get(name) != settings[name]]
-    except (OSError, ValueError, AttributeError):
-        return ""
-    return f" ({', '.join(names)})" if names else ""
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

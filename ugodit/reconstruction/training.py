@@ -27,7 +27,7 @@ from ugodit.reconstruction.job import find_device, with_seed
 from ugodit.reconstruction.observer import Observer, OnStep
 from ugodit.reconstruction.preparation import Prepared
 from ugodit.reconstruction.prepared_volume import PreparedVolume, VolumeReader
-from ugodit.reconstruction.reconstructor import Source, as_slices
+from ugodit.reconstruction.sources import Source, as_slices
 
 ALL_SLICES = slice(None)
 

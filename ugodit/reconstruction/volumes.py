@@ -17,6 +17,7 @@ from ugodit.errors import InputError
 from ugodit.reconstruction.finished_slice import FinishedSlice
 from ugodit.reconstruction.job import Job
 from ugodit.reconstruction.observer import Observer
+from ugodit.reconstruction.own_group import group_of, own_prior
 from ugodit.reconstruction.pipeline import BASELINES, reconstruct_batch
 from ugodit.reconstruction.preparation import Prepared
 from ugodit.reconstruction.reading import BatchPreparation, PreparedBatch, Scans, VolumeReader
@@ -37,6 +38,8 @@ class VolumeRun:
         self.job = dataclasses.replace(job, coils=reader.coils)
         self.reader, self.device, self.maps_cache = reader, device, maps_cache
         self.settings: dict[str, Any] = {**self.job.record(), "version": ugodit.__version__}
+        if job.own_group:
+            self.settings["group"] = list(group_of(reader.slices).indices)
         """Everything that the images depend on beside the measurements, as values that JSON knows."""
 
     @property
@@ -97,9 +100,12 @@ class VolumeRun:
             part: this process does every N-th batch only.
             with_maps: the maps go into the store too.
         """
-        todo = self._batches(part)
+        todo = [batch for batch in self._batches(part) if not self._is_in(store, batch)]
+        if todo and self.job.own_group and self.job.prior is None:
+            prior = own_prior(self.slices, self.job, self.device, self.maps_cache, store, observer)
+            self.job = dataclasses.replace(self.job, prior=prior)
         last = time.perf_counter()
-        observer.begin(self.slices.volume.name, sum(map(len, todo)))
+        observer.begin(self.slices.volume.name, sum(map(len, self._batches(part))))
         with BatchPreparation(
             self.reader, self.job.fits(), device=self.device, cache=self.maps_cache, with_maps=with_maps
         ) as preparation:
@@ -171,6 +177,8 @@ class VolumeRun:
         baselines = [self._baselines(index, slice_) for index, slice_ in zip(batch, prepared.slices, strict=True)]
         besides = (time.perf_counter() - began - sum(seconds)) / len(batch)
         execution = {"threads": torch.get_num_threads(), "device": str(self.device)}
+        if self.job.own_group and self.job.prior is not None:
+            execution["prior"] = self.job.prior.hash
         return [
             FinishedSlice(
                 index=index,

@@ -1,0 +1,161 @@
+"""Claims: one process each, lost with its life; no race between those who want a dead one's work."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from ugodit.errors import OutputError
+from ugodit.io import claims as claims_module
+from ugodit.io.claims import Claims
+
+DYING = """
+import sys
+from pathlib import Path
+from ugodit.io.claims import Claims
+claims = Claims(Path({folder!r})).__enter__()
+assert claims.take("work")
+print("taken", flush=True)
+sys.stdin.read()
+"""
+
+
+def far_away(folder: Path, name: str, age: float = 0.0, about: str = "") -> None:
+    """A process on another machine that last renewed itself so many seconds ago."""
+    path = folder / f"{name}.owner"
+    folder.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"boot": "another", "pids": "", "pid": 1, "started": "1", "about": about}))
+    then = time.time() - age
+    os.utime(path, (then, then))
+
+
+def test_only_one_has_a_claim_until_it_is_released(tmp_path: Path) -> None:
+    with Claims(tmp_path / "a") as one, Claims(tmp_path / "a") as two:
+        assert one.take("work")
+        assert one.take("work")
+        assert not two.take("work")
+        assert two.take("other")
+        one.release("work")
+        assert two.take("work")
+        assert not one.take("work")
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_the_end_of_a_block_releases(tmp_path: Path) -> None:
+    with Claims(tmp_path) as one:
+        with Claims(tmp_path) as two:
+            assert two.take("work")
+        assert one.take("work")
+
+
+def test_a_killed_process_of_this_machine_loses_its_claims_at_once(tmp_path: Path) -> None:
+    code = DYING.format(folder=str(tmp_path))
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "taken\n"
+        with Claims(tmp_path) as claims:
+            assert not claims.take("work")
+            assert claims.others() == [""]
+            other.kill()
+            other.wait()
+            assert claims.others() == []
+            assert claims.take("work")
+            claims.clear()
+            # The registration of this process and its claims: two generations of one.
+            assert sorted(path.suffix for path in tmp_path.iterdir()) == [".claim-1", ".owner"]
+
+
+def test_a_process_elsewhere_is_dead_when_its_lease_is_over(tmp_path: Path) -> None:
+    far_away(tmp_path, "far")
+    (tmp_path / "work.claim-0").write_text("far")
+    with Claims(tmp_path, lease=60) as claims:
+        assert not claims.take("work")
+        far_away(tmp_path, "far", age=50)
+        assert not claims.take("work")
+        far_away(tmp_path, "far", age=70)
+        assert claims.take("work")
+        # The one that was only slow comes back: the claim is no longer its own, and nobody else gets it.
+        far_away(tmp_path, "far")
+        with Claims(tmp_path, lease=60) as third:
+            assert not third.take("work")
+
+
+def test_a_process_renews_itself(tmp_path: Path) -> None:
+    with Claims(tmp_path, lease=0.3) as claims:
+        path = next(tmp_path.glob("*.owner"))
+        before = path.stat().st_mtime_ns
+        deadline = time.monotonic() + 20
+        while path.stat().st_mtime_ns == before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert path.stat().st_mtime_ns > before
+        assert claims.take("work")
+
+
+def test_of_many_who_want_a_dead_ones_work_one_gets_it(tmp_path: Path) -> None:
+    for attempt in range(20):
+        name = f"work{attempt}"
+        (tmp_path / f"{name}.claim-0").write_text("nobody")
+        got: list[int] = []
+        barrier = threading.Barrier(8)
+        claimants = [Claims(tmp_path).__enter__() for _ in range(8)]
+
+        def want(one: Claims, place: int, name: str = name, got: list[int] = got, gate: threading.Barrier = barrier):
+            gate.wait()
+            if one.take(name):
+                got.append(place)
+
+        threads = [threading.Thread(target=want, args=(one, place)) for place, one in enumerate(claimants)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(got) == 1
+        for one in claimants:
+            one.__exit__(None, None, None)
+
+
+def test_others_and_what_they_are_about(tmp_path: Path) -> None:
+    far_away(tmp_path, "far", about="x")
+    far_away(tmp_path, "gone", age=1e6, about="y")
+    with Claims(tmp_path, "z") as claims:
+        assert claims.others() == ["x"]
+
+
+def test_what_the_dead_left_is_cleared_but_not_under_the_living(tmp_path: Path) -> None:
+    far_away(tmp_path, "gone", age=1e6)
+    for name in ("work.claim-0", ".half.abcd.partial"):
+        (tmp_path / name).write_text("gone")
+    (tmp_path / "kept.h5").write_text("")
+    far_away(tmp_path, "far")
+    with Claims(tmp_path) as claims:
+        claims.clear()
+        assert (tmp_path / ".half.abcd.partial").exists()
+        far_away(tmp_path, "far", age=1e6)
+        claims.clear()
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["kept.h5", f"{claims.name}.owner"])
+
+
+def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(claims_module.errno.EPERM, "not here")
+
+    monkeypatch.setattr(os, "link", refused)
+    with Claims(tmp_path) as one, Claims(tmp_path) as two:
+        assert one.take("work")
+        assert not two.take("work")
+        # A claim whose owner is not written yet counts while it is young.
+        (tmp_path / "young.claim-0").touch()
+        assert not two.take("young")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"file/folder: cannot be written \(Not a directory\)"):
+        Claims(tmp_path / "file" / "folder").__enter__()

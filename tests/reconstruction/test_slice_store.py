@@ -1,0 +1,149 @@
+"""A store on disk: what counts as finished, what is dropped, and what is left when it is closed."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from ugodit.errors import InputError
+from ugodit.reconstruction.finished_slice import FinishedSlice
+from ugodit.reconstruction.slice_store import SliceStore
+
+SETTINGS = {"preset": "fast", "seed": 0}
+
+
+def finished(index: int = 0, **changes: Any) -> FinishedSlice:
+    generator = np.random.default_rng(index)
+    one = FinishedSlice(
+        index=index,
+        image=generator.standard_normal((6, 5), dtype=np.float32),
+        mask=np.arange(5) % 2 == 0,
+        stopped="all 3 steps done",
+        seconds=0.1,
+        digest=f"digest {index}",
+        coils={"coil_compression_kept_energy": 0.9, "prewhitening": "outer"},
+        baselines={"CG-SENSE": np.ones((6, 5), np.float32)},
+        together=(index,),
+        source="scan.h5 1 2",
+        execution={"threads": 2},
+    )
+    return dataclasses.replace(one, **changes)
+
+
+def store(folder: Path, settings: Any = None, **options: Any) -> SliceStore:
+    return SliceStore(folder / "a.slices", settings or SETTINGS, source="scan.h5 1 2", **options)
+
+
+def equal(one: FinishedSlice, other: FinishedSlice) -> bool:
+    for field in dataclasses.fields(FinishedSlice):
+        mine, theirs = getattr(one, field.name), getattr(other, field.name)
+        if field.name == "baselines":
+            same = mine.keys() == theirs.keys() and all(np.array_equal(mine[key], theirs[key]) for key in mine)
+        elif isinstance(mine, np.ndarray):
+            same = mine.dtype == theirs.dtype and np.array_equal(mine, theirs)
+        else:
+            same = mine == theirs
+        if not same:
+            return False
+    return True
+
+
+def test_a_slice_comes_back_as_it_was(tmp_path: Path) -> None:
+    full = finished(
+        3,
+        uncertainty=np.full((6, 5), 0.5, np.float32),
+        target=np.zeros((6, 5), np.float32),
+        prior_mode="adapt",
+        maps=np.full((2, 6, 5), 1 + 2j, np.complex64),
+        mask=np.ones((6, 5), bool),
+        seconds=0.1 + 0.2,
+    )
+    for one in (finished(3), full):
+        with store(tmp_path) as opened:
+            opened.write(one)
+            assert equal(opened.read(3), one)
+        with store(tmp_path) as opened:
+            assert opened.has(3, (3,))
+            assert opened.message == "going on where an earlier run stopped: slices that are there: 1"
+
+
+def test_only_slices_of_the_same_batch_settings_and_source_count(tmp_path: Path) -> None:
+    with store(tmp_path) as opened:
+        opened.write(finished(1, together=(0, 1)))
+        assert not opened.has(0, (0, 1))
+    with store(tmp_path) as opened:
+        assert opened.has(1, (0, 1))
+        assert not opened.has(1, (1,))
+    for digest, counts in (("digest 1", True), ("another", False)):
+        with SliceStore(
+            tmp_path / "a.slices", SETTINGS, source="scan.h5 9 9", digest=lambda _, digest=digest: digest
+        ) as moved:
+            assert moved.has(1, (0, 1)) == counts
+    with store(tmp_path, with_maps=True) as opened:
+        assert not opened.has(1, (0, 1))
+    with store(tmp_path, {"preset": "fast", "seed": 1}) as opened:
+        assert opened.message == "starting anew: slices of an earlier run (1) have other settings (seed)"
+        assert not opened.has(1, (0, 1))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "swap", "image", "record", "text"])
+def test_a_damaged_slice_does_not_count(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "a.slices" / "slice_0000.h5"
+    with store(tmp_path) as opened:
+        opened.write(finished())
+    content = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "text":
+        path.write_text("no slice")
+    else:
+        with h5py.File(path, "r+") as file:
+            if damage == "image":
+                file["image"][0, 0] += 1
+            elif damage == "swap":
+                file.move("image", "target")
+            else:
+                file.attrs["record"] = json.dumps({"index": 0})
+    with store(tmp_path) as opened:
+        assert not opened.has(0, (0,))
+        opened.write(finished())
+        assert opened.has(0, (0,))
+
+
+def test_the_folder_is_removed_when_it_holds_no_slice(tmp_path: Path) -> None:
+    with store(tmp_path) as one, store(tmp_path) as two:
+        one.write(finished(0))
+        two.write(finished(1))
+        assert one.has(1, (1,))
+        assert (one.workers(), two.is_alone()) == (2, False)
+        (tmp_path / "a.slices" / "prior.safetensors").touch()
+        one.remove([0, 1])
+        # The other process saw nothing of slice 0, but it is done.
+        assert two.has(0, (0,))
+        assert not two.is_there(0)
+        assert not (tmp_path / "a.slices" / "prior.safetensors").exists()
+    assert list(tmp_path.iterdir()) == []
+    with store(tmp_path) as opened:
+        assert not opened.has(0, (0,))
+
+
+def test_a_store_of_other_settings_that_is_in_use_is_left_alone(tmp_path: Path) -> None:
+    with store(tmp_path) as opened:
+        opened.write(finished())
+        with pytest.raises(InputError, match="another process is at work on this volume with other settings"):
+            store(tmp_path, {"seed": 1}).__enter__()
+        assert opened.has(0, (0,))
+        assert equal(opened.read(0), finished())
+        with store(tmp_path) as same:
+            assert same.has(0, (0,))
+
+
+def test_a_folder_that_cannot_be_written_is_found_when_it_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "a.slices").write_text("a file")
+    with pytest.raises(InputError, match=r"a\.slices: cannot be written"):
+        store(tmp_path).__enter__()
