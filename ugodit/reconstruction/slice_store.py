@@ -149,6 +149,7 @@ class SliceStore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._claims.clear()
         self._claims.__exit__(kind, error, trace)
         self._remove_if_empty()
 
