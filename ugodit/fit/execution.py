@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import sysconfig
+import threading
 from collections.abc import Callable
 from functools import lru_cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -31,26 +34,26 @@ WARM_UP = 3
 class Replayed:
     """A function of no arguments that reads and writes fixed tensors, as a CUDA graph from the fourth call on.
 
-    The first calls are work like all others, on a stream of their own, as capture wants it. The function must launch
-    the same kernels on the same memory in every call, and must not wait for the device. What it returns is
-    overwritten by the next call.
+    It is handed the same function at every call, and keeps none. The first calls are work like all others, on a stream
+    of their own, as capture wants it. The function must launch the same kernels on the same memory in every call, and
+    must not wait for the device. What it returns is overwritten by the next call.
     """
 
-    def __init__(self, work: Callable[[], Tensor], device: torch.device) -> None:
-        self.work, self.device = work, device
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
         self.stream = torch.cuda.Stream(device)
         self.calls = 0
         self.graph: torch.cuda.CUDAGraph | None = None
         self.result: Tensor | None = None
 
-    def __call__(self) -> Tensor:
+    def __call__(self, work: Callable[[], Tensor]) -> Tensor:
         self.calls += 1
         with torch.cuda.device(self.device):
             if self.calls <= WARM_UP:
                 current = torch.cuda.current_stream()
                 self.stream.wait_stream(current)
                 with torch.cuda.stream(self.stream):
-                    result = self.work()
+                    result = work()
                 current.wait_stream(self.stream)
                 # Its memory belongs to the other stream, which must not hand it out while this one still reads it.
                 result.record_stream(current)
@@ -59,11 +62,28 @@ class Replayed:
                 graph = torch.cuda.CUDAGraph()
                 # thread_local: other threads of the caller may go on loading data.
                 with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
-                    self.result = self.work()
+                    self.result = work()
                 self.graph = graph
             self.graph.replay()
         assert self.result is not None
         return self.result
+
+
+def directly(work: Callable[[], Tensor]) -> Tensor:
+    """Where steps are not replayed: the function is called as it is."""
+    return work()
+
+
+def load_compiler() -> None:
+    """Import torch's compiler, as torch does when the first optimiser is made, but on a thread of its own.
+
+    The import leaves circles with every frame that it was called from: those of a fit hold its operators and its
+    network until the garbage collector comes by.
+    """
+    if "torch._dynamo" not in sys.modules:
+        importing = threading.Thread(target=import_module, args=("torch._dynamo",))
+        importing.start()
+        importing.join()
 
 
 def autocast(z: Tensor, precision: Precision) -> torch.autocast:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from ugodit.fit.execution import Replayed, autocast, set_rate, wants_compile, wants_graph
+from ugodit.fit.execution import Replayed, autocast, directly, load_compiler, set_rate, wants_compile, wants_graph
 from ugodit.fit.fit_config import FitConfig
 from ugodit.fit.group_state import GroupState
 from ugodit.fit.initial import FirstStage, InitialEstimates
@@ -70,14 +70,17 @@ class Loop:
         graph = wants_graph(config, device)
         # On a GPU the rate is a tensor, which a captured graph reads anew in every step.
         rate = torch.tensor(config.learning_rate, device=device) if self.on_gpu else config.learning_rate
+        load_compiler()
         self.optimizer = torch.optim.Adam([*self.parameters, *inputs], lr=rate, fused=self.on_gpu, capturable=graph)
         # Its first steps do run without being captured: no need to warn of that.
         self.optimizer._warned_capturable_if_run_uncaptured = True
         self.average_weights = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
         self.best_weights = self.average_weights
         self.stopping = HeldOutStopping(config.patience) if config.held_out else None
-        self.work = Replayed(self._work, device) if graph else self._work
-        self.renew = Replayed(self._renew, device) if graph else self._renew
+        # Not the methods themselves: bound methods kept here would be circles, which hold operators and networks until
+        # the garbage collector comes by.
+        self.run_work = Replayed(device) if graph else directly
+        self.run_renew = Replayed(device) if graph else directly
 
     def step(self, iteration: int) -> Tensor:
         """Take Adam step 1, 2, ...; returns the loss."""
@@ -87,12 +90,10 @@ class Loop:
                 state.fixed.fill(iteration)
             if self.reuse and state.stale:
                 self._encode(state)
-        loss = self.work()
-        if isinstance(self.work, Replayed):
-            loss = loss.clone()
+        loss = self.run_work(self._work).clone()  # the next step of a graph overwrites it
         self._update_averages(iteration)
         if iteration % self.config.inner_steps == 0 and self.form.next_input != "fixed":
-            self.renew()
+            self.run_renew(self._renew)
             for state in self.states:
                 state.stale = True
         return loss
