@@ -31,4 +31,4 @@ def named(where: str, hint: str = "") -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{where}: {error}{hint}") from error
+        raise type(error)(f"{where}: {error}{hint}" if where else f"{error}{hint}") from error

@@ -8,11 +8,26 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ugodit.commands.coil_options import add_coil_options
-from ugodit.commands.options import add_running_options, add_sampling_options, parse, sampling_of, set_threads
+from ugodit.commands.options import (
+    Parsed,
+    add_running_options,
+    add_sampling_options,
+    parse,
+    sampling_of,
+    set_threads,
+)
 from ugodit.commands.parser import Parser, run
-from ugodit.errors import InputError
+from ugodit.errors import InputError, named
+from ugodit.io.atomic import check_writable
+
+if TYPE_CHECKING:
+    import torch
+
+    from ugodit.reconstruction.distributed import Group
+    from ugodit.reconstruction.training import Training
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,17 +40,57 @@ def _main(argv: Sequence[str] | None) -> int:
     arguments = parsed.arguments
     _check(arguments)
     set_threads(arguments)
-    from ugodit.commands.coil_plans import MapsToWrite, coil_plan, maps_target  # these need torch
-    from ugodit.commands.progress import ProgressObserver
-    from ugodit.reconstruction.training import Training, opened
+    from ugodit.reconstruction.distributed import process_group  # which needs torch: after what can go wrong without
+    from ugodit.reconstruction.job import find_device
 
+    device = find_device(arguments.device)
+    with process_group(device) as group:
+        if arguments.write_maps is not None and group.ranks > 1:
+            raise InputError("--write-maps: expected one process, as each has some of the scans only; leave it out")
+        return _train(parsed, device, group)
+
+
+def _train(parsed: Parsed, device: torch.device, group: Group) -> int:
+    from ugodit.commands.progress import ProgressObserver
+    from ugodit.reconstruction.training import Training
+
+    arguments = parsed.arguments
+    first = group.rank == 0
+    if first:
+        check_writable(arguments.out)
     training = Training(
         parsed.preset,
         sampling=sampling_of(arguments),
         seed=arguments.seed,
-        device=arguments.device,
+        device=device,
         maps_cache=arguments.maps_cache,
+        group=group,
     )
+    _add(training, arguments)
+    if first and not arguments.json:
+        decoders = "one decoder" if parsed.preset.train.shared_decoder else f"{training.count} decoders"
+        print(f"training one encoder and {decoders} on {training.count} scans", file=sys.stderr)
+    began = time.perf_counter()
+    checkpoint = arguments.out.with_name(f"{arguments.out.name}.checkpoint")
+    observer = ProgressObserver(quiet=arguments.json or not first)
+    prior = training.run(observer, checkpoint=checkpoint, every=arguments.checkpoint_every, resume=arguments.resume)
+    seconds = round(time.perf_counter() - began, 1)
+    if not first:
+        return 0
+    with named("", f"; {checkpoint} is kept: --resume goes on from it" if checkpoint.exists() else ""):
+        prior.save(arguments.out)
+    checkpoint.unlink(missing_ok=True)
+    scans = training.count
+    summary = {"prior": str(arguments.out), "hash": prior.hash, "scans": scans, "seconds": seconds}
+    print(json.dumps(summary) if arguments.json else f"{arguments.out}: prior {prior.hash[:12]} of {scans} scans")
+    return 0
+
+
+def _add(training: Training, arguments: argparse.Namespace) -> None:
+    """The scans; what is wrong with one is said before the first is read."""
+    from ugodit.commands.coil_plans import MapsToWrite, coil_plan, maps_target
+    from ugodit.reconstruction.training import opened
+
     for path in arguments.scans:
         with opened(path, arguments.slices) as slices:
             maps_target(slices.volume, arguments, arguments.out)
@@ -45,23 +100,14 @@ def _main(argv: Sequence[str] | None) -> int:
             maps = MapsToWrite(maps_target(slices.volume, arguments, arguments.out), slices)
             training.add(slices, coil_plan(slices, arguments), maps.on_maps)
             maps.write()
-    scans = len(training.scans)
-    if not arguments.json:
-        decoders = "one decoder" if parsed.preset.train.shared_decoder else f"{scans} decoders"
-        print(f"training one encoder and {decoders} on {scans} scans", file=sys.stderr)
-    began = time.perf_counter()
-    prior = training.run(ProgressObserver(quiet=arguments.json))
-    seconds = round(time.perf_counter() - began, 1)
-    prior.save(arguments.out)
-    summary = {"prior": str(arguments.out), "hash": prior.hash, "scans": scans, "seconds": seconds}
-    print(json.dumps(summary) if arguments.json else f"{arguments.out}: prior {prior.hash[:12]} of {scans} scans")
-    return 0
 
 
 def _check(arguments: argparse.Namespace) -> None:
     """What can be said without opening a file."""
     if not arguments.out.parent.is_dir():
         raise InputError(f"--out: {arguments.out.parent}: there is no such folder; make it first")
+    if arguments.checkpoint_every < 0:
+        raise InputError(f"--checkpoint-every: expected 0 or more steps, got {arguments.checkpoint_every}")
     if arguments.out.is_dir():
         raise InputError(f"--out: {arguments.out} is a folder; name a file in it, such as prior.safetensors")
     if arguments.out.resolve() in {path.resolve() for path in arguments.scans}:
@@ -72,6 +118,14 @@ def _parser() -> Parser:
     parser = Parser(prog="ugodit train", description="Learn a group prior from a few undersampled scans.")
     parser.add_argument("scans", nargs="+", type=Path, metavar="SCAN.h5", help="volumes in fastMRI's layout")
     parser.add_argument("--out", type=Path, required=True, metavar="P.safetensors", help="the prior's file")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint of a run that was ended")
+    parser.add_argument(
+        "--checkpoint-every",
+        type=int,
+        default=50,
+        metavar="N",
+        help="keep the state every N steps in P.safetensors.checkpoint, 0 for never (default %(default)s)",
+    )
     parser.add_argument("--maps-cache", type=Path, metavar="DIR", help="keep sensitivity maps in this folder")
     add_sampling_options(parser)
     add_coil_options(parser)

@@ -9,12 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
+from ugodit.fit.checkpoint import LoopState
+from ugodit.fit.exchange import Exchange
 from ugodit.fit.fit_config import FitConfig
 from ugodit.fit.initial import FirstStage, InitialEstimates
 from ugodit.fit.loop import Loop
+from ugodit.fit.loop_state import put_state, take_state
 from ugodit.fit.model_config import ModelConfig
 from ugodit.networks.unrolled import Unrolled
 from ugodit.operators.protocol import Operator
@@ -45,6 +49,8 @@ class Step:
     """Computes how uncertain the averages are, (B, 1, H, W) for each operator, see `test_time.uncertainty`; ValueError
     where all lines are fitted at every step. Before step `mask_bank` it draws the rest of the bank, and later steps
     draw otherwise than they would have."""
+    state: Callable[[], LoopState]
+    """Copies the state after this step, for `fit(..., resume=)`; to be called before the next step."""
 
     @property
     def loss(self) -> float:
@@ -60,6 +66,9 @@ def fit(
     *,
     estimates: Sequence[InitialEstimates] | None = None,
     first_stage: FirstStage | None = None,
+    exchange: Exchange | None = None,
+    own_decoders: bool | None = None,
+    resume: LoopState | None = None,
 ) -> Iterator[Step]:
     """Fit every parameter of `model` that requires a gradient to the measurements of `operators`.
 
@@ -72,17 +81,32 @@ def fit(
             Where measurements are held out others are made.
         first_stage: a trained model that makes better initial estimates for this one, and is left as it is; `estimates`
             have been through it.
+        exchange: the other processes, where several train one group; the operators are then those of this one, at
+            places rank, rank + ranks, ... of the group, one item each.
+        own_decoders: whether items have decoders of their own; by default where the network has several.
+        resume: `Step.state` of an earlier run with the same arguments, whose next step is the first to be taken.
 
     Yields:
         A `Step` after every Adam step, `config.steps` of them at most.
 
     Raises:
-        InputError: measurements that cannot be split as the configuration asks.
+        InputError: measurements that cannot be split as the configuration asks; a state of another fit.
     """
     began = time.perf_counter()
-    loop = Loop(model, operators, form, config, estimates=estimates, first_stage=first_stage)
+    loop = Loop(
+        model,
+        operators,
+        form,
+        config,
+        estimates=estimates,
+        first_stage=first_stage,
+        exchange=exchange,
+        own_decoders=own_decoders,
+    )
+    if resume is not None:
+        put_state(loop, resume)
     elapsed = time.perf_counter() - began
-    for iteration in range(1, config.steps + 1):
+    for iteration in range(1 if resume is None else resume.iteration + 1, config.steps + 1):
         began = time.perf_counter()
         loss = loop.step(iteration)
         held_out, reason = loop.check_held_out(iteration)
@@ -90,7 +114,16 @@ def fit(
         if iteration == config.steps and reason is None:
             reason = f"all {config.steps} steps done"
         yield Step(
-            iteration, config.steps, elapsed, loss, held_out, reason, loop.images, loop.averages, loop.uncertainties
+            iteration,
+            config.steps,
+            elapsed,
+            loss,
+            held_out,
+            reason,
+            loop.images,
+            loop.averages,
+            loop.uncertainties,
+            partial(take_state, loop, iteration),
         )
         if reason is not None:
             return

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from ugodit.fit.checkpoint import DECODERS
+from ugodit.fit.exchange import Alone, Exchange, clip_gradients, sum_gradients
 from ugodit.fit.execution import Replayed, autocast, directly, load_compiler, set_rate, wants_compile, wants_graph
 from ugodit.fit.fit_config import FitConfig
 from ugodit.fit.group_state import GroupState
 from ugodit.fit.initial import FirstStage, InitialEstimates
 from ugodit.fit.model_config import ModelConfig
-from ugodit.fit.random_choices import Choices
+from ugodit.fit.random_choices import Choices, seed_of
 from ugodit.fit.step import learning_rate, step_loss
 from ugodit.fit.stopping import HeldOutStopping
 from ugodit.fit.test_time import Question, reconstruct, uncertainty
@@ -42,17 +44,24 @@ class Loop:
         estimates: Sequence[InitialEstimates] | None = None,
         first_stage: FirstStage | None = None,
         fixed: bool | None = None,
+        exchange: Exchange | None = None,
+        own_decoders: bool | None = None,
     ) -> None:
         self.model, self.form, self.config = model, form, config
         device = operators[0].device
         self.on_gpu = device.type == "cuda"
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self.exchange = exchange or Alone()
+        self.places = [self.exchange.rank + self.exchange.ranks * index for index in range(len(operators))]
+        """Which of the whole group's operators these are."""
+        self.own_decoders = model.network.decoders > 1 if own_decoders is None else own_decoders
+        """Every item has a decoder of its own."""
         self.states: list[GroupState] = []
         first = 0
         for index, operator in enumerate(operators):
             decoders = slice(first, first + operator.shape[0]) if model.network.decoders > 1 else slice(0, 1)
             made = estimates[index] if estimates else None
-            self.states.append(GroupState(operator, decoders, form, config, self.generator, made, first_stage))
+            generator = torch.Generator().manual_seed(seed_of(config.seed, self.places[index]))
+            self.states.append(GroupState(operator, decoders, form, config, generator, made, first_stage))
             first += operator.shape[0]
         if fixed or (fixed is None and self.on_gpu):
             for state in self.states:
@@ -67,7 +76,7 @@ class Loop:
         """The encoder's input changes with `next_input` only, not at every step, and so do its features."""
         self.calls = compiled() if wants_compile(config, device) else PLAIN
         inputs = [state.input.requires_grad_() for state in self.states] if form.learn_input else []
-        graph = wants_graph(config, device)
+        graph = wants_graph(config, device) and self.exchange.ranks == 1
         # On a GPU the rate is a tensor, which a captured graph reads anew in every step.
         rate = torch.tensor(config.learning_rate, device=device) if self.on_gpu else config.learning_rate
         load_compiler()
@@ -107,11 +116,23 @@ class Loop:
             loss.backward()
             state.output = state.keep(state.output, image.detach())
             losses.append(loss.detach())
+        if self.exchange.ranks > 1:
+            sum_gradients(self.shared_parameters(), self.exchange)
         if self.form.iterations:
             # The first steps through an untrained solve can be large; Adam alone forgets them slowly.
-            torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+            clip_gradients(self.parameters, self.shared_parameters(), self.exchange)
         self.optimizer.step()
-        return torch.stack(losses).sum()
+        loss = torch.stack(losses).sum()
+        self.exchange.sum([loss])
+        return loss
+
+    def shared_parameters(self) -> list[Tensor]:
+        """Those that the losses of all scans of the group have a part in."""
+        return [
+            parameter
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad and not (self.own_decoders and name.startswith(DECODERS))
+        ]
 
     def _loss(self, state: GroupState, choices: Choices) -> tuple[Tensor, Tensor]:
         """The loss and image of one state."""
@@ -197,7 +218,9 @@ class Loop:
             if self.form.splitting == "random":
                 image = self._answer(state, state.estimates, self.average_weights, reconstruct)
             errors.append((state.held_out.data_consistency(image) / state.held_out.energy()).mean())
-        return float(torch.stack(errors).mean())
+        total = torch.stack([torch.stack(errors).sum(), torch.tensor(float(len(errors)), device=errors[0].device)])
+        self.exchange.sum([total])
+        return float(total[0] / total[1])
 
     @torch.no_grad()
     def _answer(

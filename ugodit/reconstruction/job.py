@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,8 +118,11 @@ def with_seed(preset: Preset, seed: int) -> Preset:
 
 def find_device(name: str) -> torch.device:
     """The device of that name; auto is the first GPU where there is one. InputError where there is no such device."""
+    if name == "auto" and torch.cuda.is_available():
+        # One device a process, where torchrun started several on this machine.
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cpu")
     try:
         wanted = torch.device(name)
     except RuntimeError:

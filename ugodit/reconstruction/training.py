@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -9,24 +10,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import load as from_bytes
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+import ugodit
 from ugodit.calibration.pipeline import CoilPlan
 from ugodit.data.sampling import Sampling
 from ugodit.data.scan import Scan
-from ugodit.data.volume import Sliceable, VolumeSlices, select
-from ugodit.errors import InputError
+from ugodit.data.volume import Sliceable, VolumeSlices, location, select
+from ugodit.errors import InputError, named
+from ugodit.fit.checkpoint import LoopState, interleaved
 from ugodit.fit.fit import Step, fit
 from ugodit.io.volumes import open_volume
+from ugodit.networks import GroupNet
 from ugodit.networks.unrolled import Unrolled
 from ugodit.priors.presets import Preset
 from ugodit.priors.presets import preset as preset_of_name
 from ugodit.priors.prior import Prior, provenance
 from ugodit.priors.training import group_model
+from ugodit.reconstruction.checkpoints import EVERY, Checkpoints
+from ugodit.reconstruction.distributed import Group
 from ugodit.reconstruction.job import find_device, with_seed
 from ugodit.reconstruction.observer import Observer, OnStep
-from ugodit.reconstruction.preparation import Prepared
-from ugodit.reconstruction.prepared_volume import PreparedVolume, VolumeReader
+from ugodit.reconstruction.preparation import Prepared, prepare
+from ugodit.reconstruction.reading import VolumeReader, check_splits
+from ugodit.reconstruction.slice_store import digest_of
 from ugodit.reconstruction.sources import Source, as_slices
 
 ALL_SLICES = slice(None)
@@ -43,6 +53,8 @@ def train_prior(
     device: str = "auto",
     maps_cache: str | os.PathLike[str] | None = None,
     on_step: OnStep | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Prior:
     """Learn a group prior from a few undersampled scans. No clean image is ever used.
 
@@ -57,6 +69,9 @@ def train_prior(
         device: auto, cpu, cuda or cuda:N.
         maps_cache: a folder that sensitivity maps are kept in.
         on_step: called with a `Step` after every step; where it returns True, training ends there.
+        checkpoint: a file that the state is kept in every few steps. Remove it when the prior is saved.
+        resume: go on from that file, if it is of the same scans and settings: the prior has the same bits as one that
+            was trained without a break.
 
     Raises:
         InputError: what is wrong with options or data, in one line; before anything is fitted, unless it diverges.
@@ -67,7 +82,7 @@ def train_prior(
     for scan in [scans] if one else scans:  # type: ignore[union-attr]
         with opened(scan, slices) as found:  # type: ignore[arg-type]
             training.add(found, coils or CoilPlan())
-    return training.run(Observer(on_step))
+    return training.run(Observer(on_step), checkpoint=None if checkpoint is None else Path(checkpoint), resume=resume)
 
 
 @contextmanager
@@ -89,47 +104,118 @@ class Training:
         *,
         sampling: Sampling | None = None,
         seed: int = 0,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         maps_cache: str | os.PathLike[str] | None = None,
+        group: Group | None = None,
     ) -> None:
-        """Arguments as for `train_prior`."""
+        """Arguments as for `train_prior`; group: the processes that train together, each with scans of its own."""
         self.preset, self.sampling, self.seed = preset, sampling, seed
-        self.device = find_device(device)
+        self.device = find_device(device) if isinstance(device, str) else device
         self.maps_cache = None if maps_cache is None else Path(maps_cache)
+        self.group = group or Group()
         self.scans: list[Prepared] = []
-        self.sources: list[dict[str, Any]] = []
+        """Those of this process."""
+        self.count = 0
+        """Scans of the whole group."""
+        self._sources: dict[int, dict[str, Any]] = {}
 
     def add(self, slices: VolumeSlices, coils: CoilPlan, on_maps: Callable[[Tensor], None] | None = None) -> None:
-        """Read and prepare these slices. `on_maps` is given the maps of each. InputError as for `train_prior`."""
+        """Read and prepare those of these slices that are this process's. `on_maps` is given the maps of each.
+
+        InputError as for `train_prior`.
+        """
         sampling = self.sampling if slices.volume.mask is None else None
         reader = VolumeReader(slices, sampling, coils)
-        fits = [(self.preset.model, self.preset.train)]
-        volume = PreparedVolume(reader, fits, device=self.device, cache=self.maps_cache, on_maps=on_maps)
         for index in slices.indices:
-            prepared = volume.take(index)
+            place, self.count = self.count, self.count + 1
+            if place % self.group.ranks != self.group.rank:
+                continue
+            where = location(slices.volume, index)
+            prepared = prepare(
+                reader.take(index),
+                reader.coils,
+                device=self.device,
+                cache=self.maps_cache,
+                digest=reader.digests[index],
+                on_maps=on_maps,
+                where=where,
+            )
+            with named(where):
+                check_splits(prepared, self.preset.model, self.preset.train)
             self.scans.append(prepared)
-            self.sources.append(_source(prepared, reader.coils))
+            self._sources[place] = _source(prepared, reader.coils)
 
-    def run(self, observer: Observer) -> Prior:
-        """Train on all that was added. InputError where that diverges."""
-        preset, operators = self.preset, [prepared.operator for prepared in self.scans]
-        if not operators:
+    def run(
+        self, observer: Observer, *, checkpoint: Path | None = None, every: int = EVERY, resume: bool = False
+    ) -> Prior:
+        """Train on all that was added.
+
+        Args:
+            observer: follows it.
+            checkpoint: the file that the state is kept in, so that a run that is ended can be gone on with. It is left
+                there: remove it when the prior is saved.
+            every: so many steps lie between two states that are kept.
+            resume: go on from the state that is in the file.
+
+        Raises:
+            InputError: training that diverges.
+        """
+        if not self.count:
             raise ValueError("scans: expected one or more, got none")
-        model = group_model(operators, preset.network, preset.model, preset.train)
-        last = observer.follow(fit(model, operators, preset.model, preset.train), "training")
-        if not math.isfinite(last.loss) or not all(bool(weight.isfinite().all()) for weight in model.parameters()):
+        if self.count < self.group.ranks:
+            raise InputError(
+                f"expected a scan or more for each of {self.group.ranks} processes, got {self.count} scans"
+            )
+        sources = self._all_sources()
+        keeper = Checkpoints(checkpoint, self._key(sources), every, self.group, observer)
+        state = keeper.find(resume)
+        model, last = self._fit(keeper, state, observer)
+        finite = torch.tensor(float(all(bool(weight.isfinite().all()) for weight in model.parameters())))
+        finite = finite.to(self.device)
+        self.group.sum([finite])
+        if not math.isfinite(last.loss) or int(finite) < self.group.ranks:
             raise InputError(f"training diverged (loss {last.loss:g}); lower `learning_rate` of [train]")
-        return self._prior(model, last)
+        return self._prior(model, last, sources)
 
-    def _prior(self, model: Unrolled, last: Step) -> Prior:
+    def _fit(self, keeper: Checkpoints, state: LoopState | None, observer: Observer) -> tuple[Unrolled, Step]:
+        preset, operators = self.preset, [prepared.operator for prepared in self.scans]
+        model = group_model(operators, preset.network, preset.model, preset.train)
+        steps = fit(
+            model,
+            operators,
+            preset.model,
+            preset.train,
+            exchange=self.group,
+            own_decoders=not preset.train.shared_decoder,
+            resume=state,
+        )
+        try:
+            return model, observer.follow(keeper.kept(steps), "training")
+        except KeyboardInterrupt:
+            keeper.say_how_to_go_on()
+            raise
+
+    def _all_sources(self) -> list[dict[str, Any]]:
+        """Of all scans of the group, in their order."""
+        found: dict[int, dict[str, Any]] = {}
+        for part in self.group.gather(json.dumps(self._sources).encode()):
+            found |= {int(place): source for place, source in json.loads(part).items()}
+        return [found[place] for place in range(self.count)]
+
+    def _key(self, sources: list[dict[str, Any]]) -> str:
+        """A digest of all that the weights depend on."""
+        preset = {name: getattr(self.preset, name).to_dict() for name in ("network", "model", "train")}
+        return digest_of({**preset, "scans": sources, "version": ugodit.__version__})
+
+    def _prior(self, model: Unrolled, last: Step, sources: list[dict[str, Any]]) -> Prior:
         sampling = self.sampling
         return Prior.of(
-            model.network,
+            self._whole(model.network),
             model=self.preset.model,
             training=self.preset.train.to_dict(),
             provenance=provenance(
-                scans=self.sources,
-                acceleration=len(self.sources) / sum(source["sampled"] for source in self.sources),
+                scans=sources,
+                acceleration=len(sources) / sum(source["sampled"] for source in sources),
                 seed=self.seed,
                 scale="99.5th percentile of the zero-filled magnitude is 1",
                 preset=self.preset.name,
@@ -146,6 +232,16 @@ class Training:
             ),
             extra={"log_mu": model.log_mu.detach().cpu()},
         )
+
+    def _whole(self, network: GroupNet) -> GroupNet:
+        """The network with the decoders of all processes, in the order of the scans."""
+        if self.group.ranks == 1 or self.preset.train.shared_decoder:
+            return network
+        own = {name: weight.detach().cpu().contiguous() for name, weight in network.decoder.state_dict().items()}
+        parts = [from_bytes(part) for part in self.group.gather(to_bytes(own))]
+        decoders = {name: interleaved([part[name] for part in parts]) for name in own}
+        encoder = {name: weight.cpu() for name, weight in network.encoder.state_dict().items()}
+        return GroupNet.from_states(network.config, encoder, decoders)
 
 
 def _source(prepared: Prepared, plan: CoilPlan) -> dict[str, Any]:

@@ -1,0 +1,101 @@
+"""The state of a fit in mid-run, and the file that keeps it: what a run that goes on needs to give the same bits.
+
+Initial estimates and the bank of splits are not in it: they are made again, from the same seeds. Safetensors with JSON;
+no pickle is ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as from_bytes
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from ugodit.errors import InputError
+from ugodit.io.atomic import write_file
+
+FORMAT = "ugodit checkpoint 1"
+DECODERS = "network.decoder."
+"""In the names of tensors that have a row for each decoder."""
+
+
+@dataclass(frozen=True)
+class LoopState:
+    """A fit after some step. Tensors are on the CPU."""
+
+    iteration: int
+    tensors: Mapping[str, Tensor]
+    """weights.NAME, average.NAME, best.NAME, adam.MOMENT.NAME; of the scan at place N of the group scanN.NAME."""
+    values: Mapping[str, Any]
+    """Numbers that JSON knows."""
+
+    def to_bytes(self, key: str = "") -> bytes:
+        """As a file holds it. key: a digest of the settings."""
+        texts = {"format": FORMAT, "key": key, "iteration": str(self.iteration), "values": json.dumps(self.values)}
+        texts["sha256"] = _digest(texts, self.tensors)
+        return bytes(to_bytes({name: tensor.contiguous() for name, tensor in self.tensors.items()}, texts))
+
+    @classmethod
+    def of_ranks(cls, parts: Sequence[bytes]) -> LoopState:
+        """The state of a group from those of its processes, as bytes; process r has the scans at r, r + R, ..."""
+        found = [from_bytes(part) for part in parts]
+        first = found[0]
+        tensors: dict[str, Tensor] = {}
+        for one in found:
+            tensors.update(one)
+        texts = _texts(parts[0])
+        values = json.loads(texts["values"])
+        for name, tensor in first.items():
+            if values["own_decoders"] and DECODERS in name and tensor.ndim:
+                tensors[name] = interleaved([one[name] for one in found])
+        return cls(int(texts["iteration"]), tensors, values)
+
+    def save(self, path: Path, key: str) -> None:
+        """Write the file, whole or not at all. OutputError where that fails."""
+        write_file(path, self.to_bytes(key))
+
+    @classmethod
+    def load(cls, path: Path) -> tuple[LoopState, str]:
+        """The state in a file, and the digest of the settings that it belongs to. InputError for anything else."""
+        try:
+            with safe_open(path, framework="pt", device="cpu") as file:
+                texts = dict(file.metadata() or {})
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if texts.get("format") != FORMAT or texts.pop("sha256", "") != _digest(texts, tensors):
+                raise InputError(f"{path}: expected a checkpoint of `ugodit train`, got another or a damaged file")
+            return cls(int(texts["iteration"]), tensors, json.loads(texts["values"])), texts["key"]
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise InputError(
+                f"{path}: expected a checkpoint of `ugodit train`, got another or a damaged file"
+            ) from error
+
+
+def interleaved(parts: Sequence[Tensor]) -> Tensor:
+    """Rows r, r + R, ... from part r of R."""
+    whole = torch.empty((sum(map(len, parts)), *parts[0].shape[1:]), dtype=parts[0].dtype)
+    for rank, part in enumerate(parts):
+        whole[rank :: len(parts)] = part
+    return whole
+
+
+def _digest(texts: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _texts(content: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file."""
+    length = int.from_bytes(content[:8], "little")
+    found: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
+    return found

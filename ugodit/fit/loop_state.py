@@ -1,0 +1,109 @@
+"""Taking the state of a loop, and putting it back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ugodit.errors import InputError
+from ugodit.fit.checkpoint import DECODERS, LoopState
+
+if TYPE_CHECKING:
+    from ugodit.fit.group_state import GroupState
+    from ugodit.fit.loop import Loop
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""What Adam keeps of each parameter, beside the number of steps."""
+
+
+def take_state(loop: Loop, iteration: int) -> LoopState:
+    """The state after this step."""
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in _parameters(loop):
+        tensors[f"weights.{name}"] = parameter
+        for moment, value in loop.optimizer.state.get(parameter, {}).items():
+            tensors[f"adam.{moment}.{name}"] = value
+    for kind, weights in (("average", loop.average_weights), ("best", loop.best_weights)):
+        if kind == "average" or loop.stopping is not None:
+            tensors |= {f"{kind}.{name}": weight for name, weight in weights.items()}
+    for place, state in zip(loop.places, loop.states, strict=True):
+        tensors |= {f"scan{place}.{name}": value for name, value in _of_scan(loop, state).items()}
+    values: dict[str, Any] = {"own_decoders": loop.own_decoders}
+    if loop.stopping is not None and loop.stopping.best_error < math.inf:
+        values |= {"best_error": loop.stopping.best_error, "best_iteration": loop.stopping.best_iteration}
+    return LoopState(iteration, {name: one.detach().cpu().clone() for name, one in tensors.items()}, values)
+
+
+@torch.no_grad()
+def put_state(loop: Loop, found: LoopState) -> None:
+    """Go on from this state: what was drawn before is drawn again, and everything that steps changed is replaced.
+
+    Raises:
+        InputError: a state of another loop.
+    """
+    for state in loop.states:
+        if loop.form.splitting == "random" and state.fixed is None:
+            for _ in range(min(found.iteration, loop.config.mask_bank)):
+                state.choose()
+    own_decoders = loop.own_decoders
+    tensors = {
+        name: tensor[loop.places] if own_decoders and DECODERS in name and tensor.ndim else tensor
+        for name, tensor in found.tensors.items()
+    }
+    for name, parameter in _parameters(loop):
+        _copy(parameter, tensors, f"weights.{name}")
+        if f"adam.step.{name}" in tensors:  # else no loss depends on it
+            own = loop.optimizer.state[parameter]
+            own["step"] = tensors[f"adam.step.{name}"].to(parameter.device if loop.on_gpu else "cpu")
+            for moment in MOMENTS:
+                own[moment] = torch.empty_like(parameter)
+                _copy(own[moment], tensors, f"adam.{moment}.{name}")
+    # Until an error was lowest, the best are the averages themselves.
+    loop.best_weights = {name: weight.clone() for name, weight in loop.best_weights.items()}
+    for kind, weights in (("average", loop.average_weights), ("best", loop.best_weights)):
+        if kind == "average" or loop.stopping is not None:
+            for name, weight in weights.items():
+                _copy(weight, tensors, f"{kind}.{name}")
+    for place, state in zip(loop.places, loop.states, strict=True):
+        state.best_average = state.best_average.clone()
+        for name, value in _of_scan(loop, state).items():
+            _copy(value, tensors, f"scan{place}.{name}")
+        state.generator.set_state(tensors[f"scan{place}.generator"])
+        if state.fixed is not None:
+            state.fixed.generator.set_state(tensors[f"scan{place}.device_generator"])
+        state.stale = True
+    if loop.stopping is not None and "best_error" in found.values:
+        loop.stopping.best_error = float(found.values["best_error"])
+        loop.stopping.best_iteration = int(found.values["best_iteration"])
+
+
+def _parameters(loop: Loop) -> Iterator[tuple[str, Tensor]]:
+    """All that Adam moves, by name."""
+    yield from ((name, one) for name, one in loop.model.named_parameters() if one.requires_grad)
+    if loop.form.learn_input:
+        yield from ((f"input{place}", state.input) for place, state in zip(loop.places, loop.states, strict=True))
+
+
+def _of_scan(loop: Loop, state: GroupState) -> Mapping[str, Tensor]:
+    """What is the scan's own; the generators' states are copies, set by themselves."""
+    found = {"output": state.output, "generator": state.generator.get_state()}
+    if state.fixed is not None:
+        found["device_generator"] = state.fixed.generator.get_state()
+    if loop.form.next_input != "fixed" and not loop.form.learn_input:
+        found["input"] = state.input
+    if loop.form.splitting == "all":
+        found["average"] = state.average
+        if loop.stopping is not None:
+            found["best_average"] = state.best_average
+    return found
+
+
+def _copy(target: Tensor, tensors: Mapping[str, Tensor], name: str) -> None:
+    found = tensors.get(name)
+    if found is None or found.shape != target.shape or found.dtype != target.dtype:
+        raise InputError(f"{name}: not in the checkpoint as {target.dtype} {tuple(target.shape)}")
+    target.copy_(found)

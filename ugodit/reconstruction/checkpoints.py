@@ -1,0 +1,74 @@
+"""Keeping the state of a training every few steps, and finding it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ugodit.errors import InputError
+from ugodit.fit.checkpoint import LoopState
+from ugodit.fit.fit import Step
+from ugodit.reconstruction.distributed import Group
+from ugodit.reconstruction.observer import Observer
+
+EVERY = 50
+"""Steps between two checkpoints."""
+
+
+class Checkpoints:
+    """The file of a training's state."""
+
+    def __init__(self, path: Path | None, key: str, every: int, group: Group, observer: Observer) -> None:
+        """path: None to keep none. key: a digest of all that the weights depend on. every: steps; 0 to write none."""
+        self.path, self.key, self.every = path, key, every
+        self.group, self.observer = group, observer
+        self.at = 0
+        """The step that the file is of."""
+
+    def find(self, resume: bool) -> LoopState | None:
+        """The state to go on from; None to begin anew, and why is said where a file was there."""
+        if self.path is None or not (resume or self.path.exists()):
+            return None
+        if not self.path.exists():
+            self._say(f"{self.path}: there is no checkpoint to go on from; beginning anew")
+            return None
+        try:
+            state, key = LoopState.load(self.path)
+        except InputError as error:
+            self._say(f"{error}; beginning anew")
+            return None
+        if key != self.key:
+            self._say(f"{self.path}: is of other scans or settings; beginning anew")
+            return None
+        if not resume:
+            self._say(f"{self.path}: --resume would go on from step {state.iteration}; beginning anew")
+            return None
+        self._say(f"going on from step {state.iteration}")
+        self.at = state.iteration
+        return state
+
+    def kept(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """Pass the steps on, and keep the state now and then."""
+        for step in steps:
+            yield step
+            if self.path is not None and self.every and step.iteration % self.every == 0 and not step.stopped:
+                self._keep(self.path, step)
+
+    def _keep(self, path: Path, step: Step) -> None:
+        state = step.state()
+        if self.group.ranks > 1:
+            parts = self.group.gather(state.to_bytes())
+            if self.group.rank == 0:
+                LoopState.of_ranks(parts).save(path, self.key)
+        else:
+            state.save(path, self.key)
+        self.at = step.iteration
+
+    def say_how_to_go_on(self) -> None:
+        """After an interruption."""
+        if self.path is not None and self.at:
+            self._say(f"{self.path} is of step {self.at}; --resume goes on from there")
+
+    def _say(self, text: str) -> None:
+        if self.group.rank == 0:
+            self.observer.message(text)

@@ -1,0 +1,69 @@
+"""The processes that torchrun started: the few calls to torch.distributed, and nothing where there is but one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from ugodit.errors import InputError
+from ugodit.fit.exchange import Alone
+
+GONE = "another of the processes that train this group has ended; its own message says why"
+
+
+def launched() -> bool:
+    """Whether torchrun started this process, beside others."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+class Group(Alone):
+    """This process among those that train one group together; a group of one by default."""
+
+    def gather(self, content: bytes) -> list[bytes]:
+        """What each process gives, in their order, on all of them. InputError where one of them is gone."""
+        return [content]
+
+
+class TorchGroup(Group):
+    """Processes that talk through torch.distributed."""
+
+    def __init__(self, rank: int, ranks: int, device: torch.device) -> None:
+        self.rank, self.ranks, self.device = rank, ranks, device
+
+    def sum(self, tensors: Sequence[Tensor]) -> None:
+        try:
+            for tensor in tensors:
+                torch.distributed.all_reduce(tensor)
+        except RuntimeError as error:
+            raise InputError(GONE) from error
+
+    def gather(self, content: bytes) -> list[bytes]:
+        lengths = torch.zeros(self.ranks, dtype=torch.int64, device=self.device)
+        lengths[self.rank] = len(content)
+        self.sum([lengths])
+        longest = max(int(lengths.max()), 1)
+        mine = torch.zeros(longest, dtype=torch.uint8)
+        mine[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else mine[:0]
+        every = [torch.empty(longest, dtype=torch.uint8, device=self.device) for _ in range(self.ranks)]
+        try:
+            torch.distributed.all_gather(every, mine.to(self.device))
+        except RuntimeError as error:
+            raise InputError(GONE) from error
+        return [bytes(one[:length].cpu().numpy()) for one, length in zip(every, lengths.tolist(), strict=True)]
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[Group]:
+    """The group that torchrun made of this process and others; gloo between CPUs, nccl between GPUs."""
+    if not launched():
+        yield Group()
+        return
+    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield TorchGroup(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
+    finally:
+        torch.distributed.destroy_process_group()
