@@ -3,6 +3,7 @@
 #include "cpu/espirit.h"
 #include "cpu/thread_pool.h"
 #include "cpu/variant.h"
+#include "espirit/checked.h"
 
 namespace py = pybind11;
 
@@ -15,30 +16,21 @@ struct EspiritProblem {
     int threads;
 };
 
-EspiritProblem espirit_problem(int coils, int rows, int columns, int reach, int sets, float crop, bool soft,
-                               int threads) {
-    EspiritProblem problem{};
-    espirit::Arguments& arguments = problem.arguments;
-    arguments.coils = coils;
-    arguments.rows = rows;
-    arguments.columns = columns;
-    arguments.reach = reach;
-    arguments.sets = sets;
-    arguments.crop = crop;
-    arguments.soft = soft;
-    problem.threads = threads;
-    return problem;
+EspiritProblem espirit_problem(std::int64_t coils, std::int64_t rows, std::int64_t columns, std::int64_t reach,
+                               std::int64_t sets, float crop, bool soft, std::int64_t threads) {
+    return {espirit::checked_arguments(coils, rows, columns, reach, sets, crop, soft), checked_threads(threads)};
 }
 
-void espirit_maps(const EspiritProblem& problem, Address correlations, Address row_phases, Address waves,
-                  Address reference, Address maps, Address eigenvalues) {
+void espirit_maps(const EspiritProblem& problem, const Array& correlations, const Array& row_phases, const Array& waves,
+                  const Array& reference, const Array& maps, const Array& eigenvalues) {
     espirit::Arguments arguments = problem.arguments;
-    arguments.correlations = pointer<const float>(correlations);
-    arguments.row_phases = pointer<const float>(row_phases);
-    arguments.waves = pointer<const float>(waves);
-    arguments.reference = pointer<const float>(reference);
-    arguments.maps = pointer<float>(maps);
-    arguments.eigenvalues = pointer<float>(eigenvalues);
+    const std::int64_t terms = arguments.terms(), pixels = static_cast<std::int64_t>(arguments.rows) * arguments.columns;
+    arguments.correlations = values("correlations", correlations, 2 * terms * terms * arguments.pairs());
+    arguments.row_phases = values("row_phases", row_phases, 2 * terms * arguments.rows);
+    arguments.waves = values("waves", waves, std::int64_t{2} * arguments.reach * arguments.columns);
+    arguments.reference = values("reference", reference, 2 * arguments.coils);
+    arguments.maps = values("maps", maps, 2 * pixels * arguments.sets * arguments.coils);
+    arguments.eigenvalues = values("eigenvalues", eigenvalues, pixels * arguments.sets);
     const EspiritKernels& kernels = UGODIT_SELECTED(espirit_kernels)();
     const long floats = kernels.scratch_floats(arguments);
     parallel_for(arguments.rows, problem.threads, [&](int h) { kernels.row(arguments, h, thread_scratch(floats)); });

@@ -56,7 +56,7 @@ void use_large_pages(float* memory, std::size_t floats) {
 
 Layout::Layout(int coils, int height, int width, bool both) : coils(coils), height(height), width(width), both(both) {
     rows = 1;
-    while (!both && coils * rows * 2 <= kLanes) rows *= 2;
+    while (!both && coils <= kLanes / (2 * rows)) rows *= 2;
     blocks = (coils + kLanes - 1) / kLanes;
     groups = (height + rows - 1) / rows;
 }
@@ -65,12 +65,12 @@ void pack_maps(const Layout& layout, int items, int threads, const float* maps, 
     use_large_pages(packed, items * layout.maps_floats());
     const fft::Plan& plan = fft::plan_for(layout.width);
     const auto along_width = map_phases(layout.width);
-    const auto along_height = map_phases(layout.height);
+    const auto along_height = map_phases(layout.both ? layout.height : 0);
     const auto* source = reinterpret_cast<const Complex*>(maps);
     const auto task = [&](int index) {
         const int item = index / layout.groups, group = index % layout.groups;
-        float* out = packed + item * layout.maps_floats() + group * layout.blocks * layout.block_floats();
-        std::memset(out, 0, layout.blocks * layout.block_floats() * sizeof(float));
+        float* out = packed + item * layout.maps_floats() + group * layout.group_floats();
+        std::memset(out, 0, layout.group_floats() * sizeof(float));
         for (int row = group * layout.rows; row < (group + 1) * layout.rows && row < layout.height; ++row) {
             for (int coil = 0; coil < layout.coils; ++coil) {
                 const Complex* line =
@@ -99,8 +99,8 @@ void each_sample(const Layout& layout, int items, int threads, const Visit& visi
     const fft::Plan& plan = fft::plan_for(layout.width);
     const auto along_width = kspace_phases(layout.width);
     const fft::Plan* column = layout.both ? &fft::plan_for(layout.height) : nullptr;
-    const auto along_height = kspace_phases(layout.height);
-    std::vector<int> place(layout.height);
+    const auto along_height = kspace_phases(layout.both ? layout.height : 0);
+    std::vector<int> place(layout.both ? layout.height : 0);
     for (int h = 0; layout.both && h < layout.height; ++h) place[column->output[h]] = h;
     const auto task = [&](int index) {
         const int item = index / layout.height, row = index % layout.height;

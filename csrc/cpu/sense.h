@@ -28,9 +28,11 @@ struct Layout {
     int blocks;  // blocks a row group
     int groups;  // row groups an item
 
+    // Sizes that sizes.h lets through; a width (masked along both axes a height too) up to fft::kLongest.
     Layout(int coils, int height, int width, bool both);
     std::size_t block_floats() const { return static_cast<std::size_t>(width) * 2 * kLanes; }
-    std::size_t maps_floats() const { return block_floats() * blocks * groups; }  // an item
+    std::size_t group_floats() const { return block_floats() * blocks; }
+    std::size_t maps_floats() const { return group_floats() * groups; }  // an item
     std::size_t kspace_floats() const {
         return both ? static_cast<std::size_t>(width) * height * blocks * 2 * kLanes : maps_floats();
     }

@@ -99,18 +99,20 @@ void solve_rows(const SenseCall& call, int task) {
         }
         for (int r = 0; r < sets.rows; ++r) {
             target[r] *= call.tolerance * call.tolerance;
+            energy[r] += 0.0f * call.mu[item];  // a mu that is not finite leaves no row as it was, not even zeros
             active[r] = true;
         }
         for (int i = 0; i < vectors.length; ++i) direction[i] = residual[i];
 
+        // Comparisons are false for NaN, and written so that a row with NaN in it goes on and becomes NaN.
         for (int iteration = 0; iteration < call.iterations; ++iteration) {
             bool any = false;
-            for (int r = 0; r < sets.rows; ++r) any |= active[r] = active[r] && energy[r] > target[r];
+            for (int r = 0; r < sets.rows; ++r) any |= active[r] = active[r] && !(energy[r] <= target[r]);
             if (!any) break;
             normal(direction, applied);
             vectors.add_scaled(mu, direction, applied, direction, curvature);
             for (int r = 0; r < sets.rows; ++r) {
-                active[r] = active[r] && curvature[r] > 0;
+                active[r] = active[r] && !(curvature[r] <= 0);
                 step[r] = active[r] ? energy[r] / curvature[r] : 0;
             }
             double renewed[kMaxRows];

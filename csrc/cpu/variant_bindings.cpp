@@ -35,12 +35,13 @@ void select(const std::string& name) {
     throw py::value_error("variant: expected one of variants(), got " + name);
 }
 
-double total_multiply_adds(int rounds, int threads) {
+double total_multiply_adds(std::int64_t rounds, std::int64_t workers) {
+    const int count = checked_size("rounds", rounds, 0), threads = checked_threads(workers);
     const auto multiply_adds = UGODIT_SELECTED(multiply_adds);
     std::vector<double> operations(threads);
     const auto task = [&](int index) {
         float result;
-        operations[index] = multiply_adds(rounds, &result);
+        operations[index] = multiply_adds(count, &result);
     };
     parallel_for(threads, threads, task);
     return std::accumulate(operations.begin(), operations.end(), 0.0);

@@ -1,11 +1,12 @@
 // ugodit._cuda, and the same functions on the host as ugodit._cuda_host (UGODIT_MODULE). They take raw pointers and
-// link no libtorch; ugodit/kernels/_cuda_ops.py checks every argument, allocates, and describes the layouts.
+// link no libtorch; ugodit/kernels/_cuda_ops.py checks its arguments, allocates, and describes the layouts; sizes of
+// problems and launches are checked here.
 #include "cuda/bindings.h"
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <limits>
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 
@@ -35,65 +36,74 @@ SenseArguments sense_arguments(Kernel kernel, const Problem& problem) {
     sense.layout = choose_layout(kernel, transform, problem.coils,
                                  static_cast<int>(problem.half ? sizeof(HalfPair) : sizeof(Complex<float>)),
                                  shared_limit(problem.target), problem.wish);
-    sense.table = pointer<const Complex<float>>(problem.table);
+    sense.table = array<const Complex<float>>("table", problem.table);
     sense.coils = problem.coils;
     sense.rows = problem.rows;
-    sense.maps = pointer<const void>(problem.maps);
+    sense.maps = array<const float>("maps", problem.maps);
     sense.half = problem.half;
-    sense.weights = pointer<const float>(problem.weights);
+    sense.weights = array<const float>("weights", problem.weights);
     const std::int64_t map_step = static_cast<std::int64_t>(problem.coils) * problem.rows * problem.width;
     sense.map_step = problem.one_map ? 0 : map_step;
     sense.weight_step = problem.one_weight ? 0 : problem.width;
     return sense;
 }
 
+// std::invalid_argument where a size, the number of blocks or an array is past what the kernels count with.
+void check_sizes(std::int64_t items, std::int64_t coils, std::int64_t rows, std::int64_t width) {
+    checked_size("width", width, 1, kLargestWidth);
+    checked_size("coils", coils);
+    checked_size("rows", rows);
+    checked_size("items", items);
+    checked_product("rows of all items", {items, rows});
+    checked_product("map values of a row", {coils, width});
+    checked_product("values of all coils", {items, coils, 2, rows, width}, kMostValues);
+}
+
 // One a row of an item.
 int blocks_of(const Problem& problem) {
-    const std::int64_t blocks = static_cast<std::int64_t>(problem.items) * problem.rows;
-    if (blocks > std::numeric_limits<int>::max()) throw std::invalid_argument("image: too many rows in one batch");
-    return static_cast<int>(blocks);
+    return problem.items * problem.rows;
 }
 
 void sense_residual(const Problem& problem, std::uintptr_t image, std::uintptr_t packed, std::int64_t packed_step,
-                    int data_lines, std::uintptr_t row_loss, std::uintptr_t gradient) {
+                    std::int64_t data_lines, std::uintptr_t row_loss, std::uintptr_t gradient) {
     ApplyArguments arguments{};
     arguments.sense = sense_arguments(Kernel::residual, problem);
-    arguments.image = pointer<const float>(image);
-    arguments.packed = pointer<const float>(packed);
+    arguments.image = array<const float>("image", image);
+    arguments.packed = packed == 0 ? nullptr : array<const float>("kspace", packed);
     arguments.packed_step = packed_step;
-    arguments.data_lines = data_lines;
-    arguments.row_loss = pointer<double>(row_loss);
-    arguments.result = pointer<float>(gradient);
+    arguments.data_lines = checked_size("data_lines", data_lines, 0, problem.width);
+    arguments.row_loss = array<double>("row_loss", row_loss);
+    arguments.result = array<float>("gradient", gradient);
     launch(problem.target, blocks_of(problem), arguments);
 }
 
 void sense_forward(const Problem& problem, std::uintptr_t image, std::uintptr_t kspace) {
     ApplyArguments arguments{};
     arguments.sense = sense_arguments(Kernel::forward, problem);
-    arguments.image = pointer<const float>(image);
-    arguments.projection = pointer<Complex<float>>(kspace);
+    arguments.image = array<const float>("image", image);
+    arguments.projection = array<Complex<float>>("kspace", kspace);
     launch(problem.target, blocks_of(problem), arguments);
 }
 
 void sense_adjoint(const Problem& problem, std::uintptr_t kspace, std::uintptr_t image) {
     ApplyArguments arguments{};
     arguments.sense = sense_arguments(Kernel::adjoint, problem);
-    arguments.kspace = pointer<const Complex<float>>(kspace);
+    arguments.kspace = array<const Complex<float>>("kspace", kspace);
     arguments.kspace_step = static_cast<std::int64_t>(problem.coils) * problem.rows * problem.width;
-    arguments.result = pointer<float>(image);
+    arguments.result = array<float>("image", image);
     launch(problem.target, blocks_of(problem), arguments);
 }
 
-void sense_solve(const Problem& problem, std::uintptr_t rhs, std::uintptr_t start, std::uintptr_t mu, int iterations,
-                 float tolerance, std::uintptr_t solution, std::uintptr_t row_energy) {
+void sense_solve(const Problem& problem, std::uintptr_t rhs, std::uintptr_t start, std::uintptr_t mu,
+                 std::int64_t iterations, float tolerance, std::uintptr_t solution, std::uintptr_t row_energy) {
     SolveArguments arguments{};
     arguments.sense = sense_arguments(Kernel::solve, problem);
-    arguments.rhs = pointer<const float>(rhs);
-    arguments.start = pointer<const float>(start);
-    arguments.mu = pointer<const float>(mu);
-    arguments.solution = pointer<float>(solution);
-    arguments.row_energy = pointer<double>(row_energy);
-    arguments.iterations = iterations;
+    arguments.rhs = array<const float>("rhs", rhs);
+    arguments.start = array<const float>("start", start);
+    arguments.mu = array<const float>("mu", mu);
+    arguments.solution = array<float>("solution", solution);
+    arguments.row_energy = array<double>("row_energy", row_energy);
+    arguments.iterations = checked_size("iterations", iterations, 0);
     arguments.tolerance = tolerance;
     launch(problem.target, blocks_of(problem), arguments);
 }
@@ -109,6 +119,7 @@ py::tuple tables(int width) {
 // How a kernel would be launched: for tests, tuning and the record of resources.
 py::dict describe(const std::string& kernel, int width, int coils, bool half, int shared_bytes, int flight, int threads,
                   int resident) {
+    check_sizes(1, coils, 1, width);
     Kernel kind = Kernel::residual;
     if (kernel == "sense_forward") kind = Kernel::forward;
     if (kernel == "sense_adjoint") kind = Kernel::adjoint;
@@ -135,13 +146,15 @@ PYBIND11_MODULE(UGODIT_MODULE, module) {
     using namespace ugodit::cuda;
     module.doc() = "Compiled CUDA kernels of ugodit. Private: call them through ugodit.kernels.";
     py::class_<Problem>(module, "Problem")
-        .def(py::init([](int items, int coils, int rows, int width, std::uintptr_t table, std::uintptr_t maps,
-                         bool half, bool one_map, std::uintptr_t weights, bool one_weight, int device,
-                         std::uintptr_t stream, bool descending, int flight, int threads, int resident) {
-                 return Problem{items,
-                                coils,
-                                rows,
-                                width,
+        .def(py::init([](std::int64_t items, std::int64_t coils, std::int64_t rows, std::int64_t width,
+                         std::uintptr_t table, std::uintptr_t maps, bool half, bool one_map, std::uintptr_t weights,
+                         bool one_weight, int device, std::uintptr_t stream, bool descending, int flight, int threads,
+                         int resident) {
+                 check_sizes(items, coils, rows, width);
+                 return Problem{static_cast<int>(items),
+                                static_cast<int>(coils),
+                                static_cast<int>(rows),
+                                static_cast<int>(width),
                                 table,
                                 maps,
                                 half,

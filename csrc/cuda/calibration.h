@@ -82,7 +82,9 @@ inline EspiritPlan espirit_plan(const espirit::Arguments& a, int processors, int
     const std::int64_t bytes = coefficients * static_cast<std::int64_t>(sizeof(float));
     // Two blocks on a multiprocessor at least, or the caches do as well.
     plan.shared = wish.shared >= 0 ? wish.shared == 1 : bytes <= (shared_limit + kReserved) / 2 - kReserved;
-    plan.shared_bytes = plan.shared ? static_cast<int>(bytes) : 0;
+    // Past every limit where it is past an int: the launch refuses it.
+    constexpr std::int64_t kMostBytes = 1 << 30;
+    plan.shared_bytes = plan.shared ? static_cast<int>(bytes < kMostBytes ? bytes : kMostBytes) : 0;
     plan.workspace_step = static_cast<std::int64_t>(plan.threads) * EspiritPixel::scratch_lanes(a.coils, a.sets) +
                           (plan.shared ? 0 : coefficients);
     plan.workspace_step += plan.workspace_step % 2;  // complex values start at an even number of floats
@@ -91,7 +93,8 @@ inline EspiritPlan espirit_plan(const espirit::Arguments& a, int processors, int
     if (most < 1) most = 1;
     // As many rows for one block as for another.
     const std::int64_t rounds = (a.rows + most - 1) / most;
-    plan.blocks = wish.blocks > 0 ? wish.blocks : static_cast<int>((a.rows + rounds - 1) / rounds);
+    plan.blocks = static_cast<int>((a.rows + rounds - 1) / rounds);
+    if (wish.blocks > 0) plan.blocks = wish.blocks < a.rows ? wish.blocks : a.rows;
     plan.workspace_floats = plan.blocks * plan.workspace_step;
     return plan;
 }

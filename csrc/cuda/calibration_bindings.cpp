@@ -1,8 +1,10 @@
 // ESPIRiT's point-wise step; ugodit/kernels/calibration.py checks every argument and allocates.
+#include <cstdint>
 #include <stdexcept>
 
 #include "cuda/bindings.h"
 #include "cuda/launch.h"
+#include "espirit/checked.h"
 
 namespace py = pybind11;
 
@@ -16,22 +18,19 @@ struct EspiritProblem {
     EspiritPlan plan;
 };
 
-EspiritProblem espirit_problem(int coils, int rows, int columns, int reach, int sets, float crop, bool soft, int device,
-                               std::uintptr_t stream, bool descending, int blocks, int threads, int shared) {
+EspiritProblem espirit_problem(std::int64_t coils, std::int64_t rows, std::int64_t columns, std::int64_t reach,
+                               std::int64_t sets, float crop, bool soft, int device, std::uintptr_t stream,
+                               bool descending, int blocks, int threads, int shared) {
     EspiritProblem problem{};
-    espirit::Arguments& arguments = problem.arguments;
-    arguments.coils = coils;
-    arguments.rows = rows;
-    arguments.columns = columns;
-    arguments.reach = reach;
-    arguments.sets = sets;
-    arguments.crop = crop;
-    arguments.soft = soft;
+    problem.arguments = espirit::checked_arguments(coils, rows, columns, reach, sets, crop, soft);
     problem.target = {device, pointer<void>(stream), descending};
-    problem.plan = espirit_plan(arguments, processor_count(problem.target), shared_limit(problem.target),
+    problem.plan = espirit_plan(problem.arguments, processor_count(problem.target), shared_limit(problem.target),
                                 {blocks, threads, shared});
     if (problem.plan.threads > kEspiritThreads || problem.plan.threads % 2 != 0) {
         throw std::invalid_argument("threads: expected an even number up to 128");
+    }
+    if (problem.plan.shared_bytes > shared_limit(problem.target)) {
+        throw std::invalid_argument("shared: expected 0, as the coefficients of a row do not fit in shared memory");
     }
     return problem;
 }
@@ -39,14 +38,14 @@ EspiritProblem espirit_problem(int coils, int rows, int columns, int reach, int 
 void espirit_maps(const EspiritProblem& problem, std::uintptr_t correlations, std::uintptr_t row_phases,
                   std::uintptr_t waves, std::uintptr_t reference, std::uintptr_t workspace, std::uintptr_t maps,
                   std::uintptr_t eigenvalues) {
-    EspiritLaunch arguments{problem.arguments, problem.plan.blocks, pointer<float>(workspace),
+    EspiritLaunch arguments{problem.arguments, problem.plan.blocks, array<float>("workspace", workspace),
                             problem.plan.workspace_step};
-    arguments.arguments.correlations = pointer<const float>(correlations);
-    arguments.arguments.row_phases = pointer<const float>(row_phases);
+    arguments.arguments.correlations = array<const float>("correlations", correlations);
+    arguments.arguments.row_phases = array<const float>("row_phases", row_phases);
     arguments.arguments.waves = pointer<const float>(waves);
-    arguments.arguments.reference = pointer<const float>(reference);
-    arguments.arguments.maps = pointer<float>(maps);
-    arguments.arguments.eigenvalues = pointer<float>(eigenvalues);
+    arguments.arguments.reference = array<const float>("reference", reference);
+    arguments.arguments.maps = array<float>("maps", maps);
+    arguments.arguments.eigenvalues = array<float>("eigenvalues", eigenvalues);
     launch(problem.target, problem.plan, arguments);
 }
 

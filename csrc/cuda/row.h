@@ -120,12 +120,14 @@ UGODIT_DEVICE void load_weights(const Row<Block>& row, int thread) {
     }
 }
 
-// Where the weight is zero the data are not wanted: they may hold anything.
+// Where the weight is zero the data are not wanted: they may hold anything. A slot past the `lines` that are stored, or
+// none, is a line of zeros.
 template <class Block>
-UGODIT_DEVICE void load_slots(const Row<Block>& row, int thread, const float* slots) {
+UGODIT_DEVICE void load_slots(const Row<Block>& row, int thread, const float* slots, int lines) {
     for (int k = thread; k < row.n; k += row.block.threads()) {
         const int position = row.frequency_position()[k];
-        const int slot = row.weights()[k] == 0.0f ? -1 : static_cast<int>(slots[position]);
+        const bool stored = row.weights()[k] != 0.0f && slots[position] >= 0.0f && slots[position] < lines;
+        const int slot = stored ? static_cast<int>(slots[position]) : -1;
         row.template shared<int>(row.sense.layout.slots)[position] = slot;
     }
 }

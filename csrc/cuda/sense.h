@@ -25,7 +25,7 @@ UGODIT_DEVICE void apply_body(Block block, const ApplyArguments& arguments) {
     block.each([&](int thread) {
         if (arguments.image != nullptr) load_image(row, thread, arguments.image, layout.image);
         load_weights(row, thread);
-        if (packed != nullptr) load_slots(row, thread, packed);
+        if (packed != nullptr) load_slots(row, thread, packed, arguments.data_lines);
         if (wants_loss) row.template shared<double>(layout.parts)[thread] = 0;
     });
     run_program<false>(row, turn, &arguments);
@@ -83,22 +83,24 @@ UGODIT_DEVICE void solve_body(Block block, const SolveArguments& arguments) {
             }
         }
     });
-    const bool started = total([&](int p) { return dot(direction[p], direction[p]); }) > 0;
+    const bool started = total([&](int p) { return dot(direction[p], direction[p]); }) != 0;
     float energy = total([&](int p) {
         solution[p] = direction[p];
         if (!started) direction[p] = residual[p];
         return dot(residual[p], residual[p]);
     });
     const float target = arguments.tolerance * arguments.tolerance * energy;
+    energy += 0.0f * mu;  // a mu that is not finite leaves no row as it was, not even zeros
 
+    // Comparisons are false for NaN, and written so that a row with NaN in it goes on and becomes NaN.
     for (int round = started ? -1 : 0; round < arguments.iterations; ++round) {
-        if (round >= 0 && !(energy > target)) break;
+        if (round >= 0 && energy <= target) break;
         run_program<true>(row, turn, nullptr);
         const float curvature = total([&](int p) {
             applied[p] = along(applied[p], mu, direction[p]);
             return dot(direction[p], applied[p]);
         });
-        if (round >= 0 && !(curvature > 0)) break;
+        if (round >= 0 && curvature <= 0) break;
         const float step = round < 0 ? 1.0f : energy / curvature;
         const float renewed = total([&](int p) {
             if (round >= 0) solution[p] = along(solution[p], step, direction[p]);

@@ -187,18 +187,26 @@ void add_bluestein(Owner& owner, const Machine& machine, int prime) {
     owner.plan.inner = &inner;
 }
 
-std::unique_ptr<Owner> build(int n, const Machine& machine) {
-    auto owner = std::make_unique<Owner>();
+// Throws what plan_for() documents.
+std::vector<int> radices_of(int n, const Machine& machine) {
+    const std::string refused = "no transform of length " + std::to_string(n) + ": ";
+    if (n < 1 || n > kLongest) throw std::invalid_argument(refused + "expected 1 to " + std::to_string(kLongest));
     std::map<int, Chain> known;
     std::vector<int> radices = n == 1 ? std::vector<int>{1} : best_chain(n, machine, known).radices;
+    const std::string largest_dense = std::to_string(machine.largest_dense_prime);
+    if (radices.empty()) throw std::invalid_argument(refused + "it has two prime factors above " + largest_dense);
+    if (radices.back() > kLargestPrime) {
+        throw std::invalid_argument(refused + "it has a prime factor above " + std::to_string(kLargestPrime));
+    }
     // The first pass is fused with the sensitivity maps and the last with the mask: there are always two.
     if (radices.size() == 1) radices.insert(radices.begin(), 1);
-    if (radices.empty() || radices.size() > kMaxStages) {
-        throw std::invalid_argument("no transform of length " + std::to_string(n) + ": it has " +
-                                    (radices.empty()
-                                         ? "two prime factors above " + std::to_string(machine.largest_dense_prime)
-                                         : "too many prime factors"));
-    }
+    if (radices.size() > kMaxStages) throw std::invalid_argument(refused + "it has too many prime factors");
+    return radices;
+}
+
+std::unique_ptr<Owner> build(int n, const Machine& machine) {
+    const std::vector<int> radices = radices_of(n, machine);
+    auto owner = std::make_unique<Owner>();
     lay_out(*owner, machine, radices, 0, n, owner->input, owner->output);
     const int last = radices.back();
     if (!machine.has_butterfly(last) && last > machine.largest_dense_prime) add_bluestein(*owner, machine, last);
@@ -232,9 +240,10 @@ const Plan& plan_for(int n, const Machine& machine) {
     static auto* lock = new std::recursive_mutex;
     static auto* plans = new std::map<std::pair<const Machine*, int>, std::unique_ptr<Owner>>;
     const std::lock_guard<std::recursive_mutex> guard(*lock);
-    std::unique_ptr<Owner>& owner = (*plans)[{&machine, n}];
-    if (!owner) owner = build(n, machine);
-    return owner->plan;
+    const std::pair<const Machine*, int> key{&machine, n};
+    if (const auto found = plans->find(key); found != plans->end()) return found->second->plan;
+    std::unique_ptr<Owner> owner = build(n, machine);  // which may throw, and then leaves nothing behind
+    return ((*plans)[key] = std::move(owner))->plan;
 }
 
 }  // namespace ugodit::fft

@@ -22,6 +22,11 @@ constexpr int kMaxStages = 12;
 // cheaper.
 constexpr int kLargestDensePrime = 127;
 
+// The longest transform, and the largest prime that Bluestein's algorithm is set up for: its table takes that number
+// squared operations, some seconds for the largest.
+constexpr int kLongest = 1 << 20;
+constexpr int kLargestPrime = 1 << 15;
+
 // What decides the chain of radices of a length: what the passes cost on the machine that will run them.
 struct Machine {
     bool (*has_butterfly)(int radix);
@@ -59,7 +64,8 @@ struct Plan {
 };
 
 // The plan for length n >= 1, built on the first call, kept for the life of the process. Host only, thread-safe. Throws
-// std::invalid_argument where two prime factors are above machine.largest_dense_prime or there are too many factors.
+// std::invalid_argument for other lengths than 1 to kLongest, and where a prime factor is above kLargestPrime, two are
+// above machine.largest_dense_prime, or there are too many factors.
 const Plan& plan_for(int n, const Machine& machine = kProcessor);
 
 }  // namespace ugodit::fft

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+LARGEST = 2**30
+"""Of every size and count: the compiled loops count in 32 bits (csrc/sizes.h)."""
+
 
 def tensor(name: str, value: object, dtype: torch.dtype) -> None:
     if not isinstance(value, Tensor):
@@ -15,10 +18,16 @@ def floats(device_of: str, **values: object) -> None:
     """Checks that all are float32 tensors on the device of the one named `device_of`."""
     for name, value in values.items():
         tensor(name, value, torch.float32)
-    device = values[device_of].device  # type: ignore[attr-defined]
+    devices(device_of, **values)  # type: ignore[arg-type]
+
+
+def devices(device_of: str, **values: Tensor | None) -> None:
+    """Checks that all are on the device of the one named `device_of`: who calls an op past ops.py may mix them."""
+    first = values[device_of]
+    assert first is not None
     for name, value in values.items():
-        if value.device != device:  # type: ignore[attr-defined]
-            raise ValueError(f"{name}: expected device {device}, as of {device_of}, got {value.device}")  # type: ignore[attr-defined]
+        if value is not None and value.device != first.device:
+            raise ValueError(f"{name}: expected device {first.device}, as of {device_of}, got {value.device}")
 
 
 def constants(**values: Tensor | None) -> None:
@@ -42,8 +51,8 @@ def image(name: str, value: Tensor) -> tuple[int, int, int]:
 def coils(value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"coils: expected an int, got {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"coils: expected at least 1, got {value}")
+    if not 1 <= value <= LARGEST:
+        raise ValueError(f"coils: expected 1 to {LARGEST}, got {value}")
 
 
 def weights(value: Tensor, batch: int, height: int, width: int) -> bool:
@@ -91,7 +100,11 @@ def solver(mu: Tensor, batch: int, iterations: int, tolerance: float) -> None:
     tensor("mu", mu, torch.float32)
     if mu.shape != (batch,):
         raise ValueError(f"mu: expected shape ({batch},), one value an item, got {tuple(mu.shape)}")
-    if iterations < 0:
-        raise ValueError(f"iterations: expected at least 0, got {iterations}")
+    steps(iterations, tolerance)
+
+
+def steps(iterations: int, tolerance: float) -> None:
+    if not 0 <= iterations <= LARGEST:
+        raise ValueError(f"iterations: expected 0 to {LARGEST}, got {iterations}")
     if not 0 <= tolerance < float("inf"):
         raise ValueError(f"tolerance: expected a finite value of at least 0, got {tolerance}")

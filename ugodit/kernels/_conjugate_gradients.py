@@ -20,7 +20,7 @@ def conjugate_gradients(
 
     One system for each index that is not in `system`, the dimensions that a system extends over: (1, 2, 3) an item,
     (1, 3) an image row. A system stops where its residual's norm has fallen to `tolerance` of its right-hand side's.
-    Never waits for the device: what has stopped goes on with steps of zero.
+    A system with NaN in it becomes NaN. Never waits for the device: what has stopped goes on with steps of zero.
     """
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def conjugate_gradients(
     for _ in range(iterations):
         applied = normal(direction)
         curvature = dot(direction, applied)
-        active = active & (energy > target) & (curvature > 0)
+        active = active & ~(energy <= target) & ~(curvature <= 0)
         step = torch.where(active, energy / torch.where(active, curvature, 1.0), 0.0)
         solution = solution + step * direction
         residual = residual - step * applied

@@ -1,6 +1,10 @@
 # The compiled CPU kernels: private, called by ugodit.kernels and ugodit.calibration, which check every argument.
-# Addresses are data_ptr()s of contiguous arrays, 0 for one that is not given; `one_*` says that an array has one item,
-# which serves all. csrc/cpu/sense.h describes how maps and k-space are packed.
+# Arrays are contiguous and float32 (two values for a complex number): their data_ptr() and how many values they have,
+# (0, 0) for one that is not given; `one_*` says that an array has one item, which serves all. ValueError for sizes past
+# csrc/sizes.h, and for an array of another size than the problem's. csrc/cpu/sense.h describes how maps and k-space are
+# packed.
+
+Array = tuple[int, int]
 
 class Problem:
     """Shapes, threads, packed maps and weights; packing itself needs neither maps nor weights."""
@@ -14,31 +18,31 @@ class Problem:
         width: int,
         both: bool,
         threads: int,
-        maps: int = 0,
+        maps: Array = (0, 0),
         one_map: bool = False,
-        weights: int = 0,
+        weights: Array = (0, 0),
         one_weight: bool = False,
     ) -> None: ...
 
 def sense_residual(
-    problem: Problem, *, image: int, kspace: int, one_kspace: bool, loss: int, gradient: int
+    problem: Problem, *, image: Array, kspace: Array, one_kspace: bool, loss: Array, gradient: Array
 ) -> None: ...
-def sense_forward(problem: Problem, *, image: int, kspace: int) -> None: ...
-def sense_adjoint(problem: Problem, *, kspace: int, image: int) -> None: ...
+def sense_forward(problem: Problem, *, image: Array, kspace: Array) -> None: ...
+def sense_adjoint(problem: Problem, *, kspace: Array, image: Array) -> None: ...
 def sense_solve(
     problem: Problem,
     *,
-    rhs: int,
-    start: int,
-    mu: int,
+    rhs: Array,
+    start: Array,
+    mu: Array,
     iterations: int,
     tolerance: float,
-    solution: int,
-    residual_norm: int,
+    solution: Array,
+    residual_norm: Array,
 ) -> None: ...
-def pack_maps(problem: Problem, *, maps: int, packed: int) -> None: ...
-def pack_kspace(problem: Problem, *, kspace: int, packed: int) -> None: ...
-def unpack_kspace(problem: Problem, *, packed: int, kspace: int) -> None: ...
+def pack_maps(problem: Problem, *, maps: Array, packed: Array) -> None: ...
+def pack_kspace(problem: Problem, *, kspace: Array, packed: Array) -> None: ...
+def unpack_kspace(problem: Problem, *, packed: Array, kspace: Array) -> None: ...
 def layout(*, coils: int, height: int, width: int, both: bool) -> tuple[int, int, int]:
     """Rows a block, row groups, blocks a row group."""
 
@@ -71,12 +75,12 @@ class EspiritProblem:
 def espirit_maps(
     problem: EspiritProblem,
     *,
-    correlations: int,
-    row_phases: int,
-    waves: int,
-    reference: int,
-    maps: int,
-    eigenvalues: int,
+    correlations: Array,
+    row_phases: Array,
+    waves: Array,
+    reference: Array,
+    maps: Array,
+    eigenvalues: Array,
 ) -> None:
     """Dominant eigenvectors of ESPIRiT's operator at every pixel; csrc/espirit/arguments.h describes the arrays."""
 
@@ -89,8 +93,8 @@ def shrink_wavelets(
     above: int,
     left: int,
     threads: int,
-    image: int,
-    weights: int,
-    result: int,
+    image: Array,
+    weights: Array,
+    result: Array,
 ) -> None:
     """Soft-thresholded Haar details of float32 images (items, 2, rows, columns); csrc/cpu/wavelet.h."""

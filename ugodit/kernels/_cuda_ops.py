@@ -64,6 +64,7 @@ def sense_residual(
     module: ModuleType | None = None,
     **wish: Any,
 ) -> tuple[Tensor, Tensor]:
+    _checks.devices("image", image=image, maps=maps, weights=weights, kspace=kspace)
     if maps.dim() >= 6:
         return _torch_ops.sense_residual(image, maps, kspace, weights, coils)
     batch, height, width, module = _begin("image", image, maps, weights, coils, module)
@@ -89,6 +90,7 @@ def sense_residual(
 def sense_forward(
     image: Tensor, maps: Tensor, weights: Tensor, coils: int, *, module: ModuleType | None = None, **wish: Any
 ) -> Tensor:
+    _checks.devices("image", image=image, maps=maps, weights=weights)
     if maps.dim() >= 6:
         return _torch_ops.sense_forward(image, maps, weights, coils)
     batch, height, width, module = _begin("image", image, maps, weights, coils, module)
@@ -102,6 +104,7 @@ def sense_forward(
 def sense_adjoint(
     kspace: Tensor, maps: Tensor, weights: Tensor, coils: int, *, module: ModuleType | None = None, **wish: Any
 ) -> Tensor:
+    _checks.devices("kspace", kspace=kspace, maps=maps, weights=weights)
     batch, given, height, width = _checks.coil_array("kspace", kspace, torch.float32)
     _checks.coils(coils)
     if given != coils:
@@ -131,6 +134,7 @@ def sense_solve(
     module: ModuleType | None = None,
     **wish: Any,
 ) -> tuple[Tensor, Tensor]:
+    _checks.devices("rhs", rhs=rhs, start=start, maps=maps, weights=weights, mu=mu)
     batch, height, width = _checks.image("rhs", rhs)
     if _checks.image("start", start) != (batch, height, width):
         raise ValueError(f"start: expected the shape of rhs, {tuple(rhs.shape)}, got {tuple(start.shape)}")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ugodit.kernels import _cpu, _cuda_ops
+from ugodit.kernels._arrays import array, plain
 
 
 def runs_on(device: torch.device) -> bool:
@@ -40,12 +41,15 @@ def espirit_maps_(
     """
     sets, coils, rows, columns = maps.shape
     terms, device = correlations.shape[0], maps.device
-    if maps.dtype != torch.complex64 or not runs_on(device) or not maps.is_contiguous():
-        raise ValueError(f"maps: expected contiguous complex64 on the CPU or CUDA, got {maps.dtype} on {device}")
+    if maps.dtype != torch.complex64 or not runs_on(device) or not _is_plain(maps) or maps.numel() == 0:
+        raise ValueError(
+            f"maps: expected contiguous complex64 on the CPU or CUDA, none of its axes 0, got {maps.dtype} "
+            f"{tuple(maps.shape)} on {device}"
+        )
     if (
         eigenvalues.dtype != torch.float32
         or eigenvalues.device != device
-        or not eigenvalues.is_contiguous()
+        or not _is_plain(eigenvalues)
         or eigenvalues.shape != (sets, rows, columns)
     ):
         raise ValueError(
@@ -63,18 +67,18 @@ def espirit_maps_(
     packed = correlations[:, :, columns_first[0], columns_first[1]]
     cosines_sines = torch.view_as_real(_waves(columns, terms)[:, terms // 2 + 1 :]).permute(1, 2, 0)
     arrays = {
-        "correlations": packed.to(device, torch.complex64).resolve_conj().contiguous(),
-        "row_phases": _waves(rows, terms).to(device, torch.complex64).contiguous(),
-        "waves": cosines_sines.to(device, torch.float32).contiguous(),
-        "reference": reference.to(device, torch.complex64).resolve_conj().contiguous(),
+        "correlations": plain(packed.to(device, torch.complex64)),
+        "row_phases": plain(_waves(rows, terms).to(device, torch.complex64)),
+        "waves": plain(cosines_sines.to(device, torch.float32)),
+        "reference": plain(reference.to(device, torch.complex64)),
         "maps": maps,
         "eigenvalues": eigenvalues,
     }
-    addresses = {name: array.data_ptr() for name, array in arrays.items()}
     sizes = {"coils": coils, "rows": rows, "columns": columns, "reach": terms // 2, "sets": sets}
     if device.type == "cpu" and module is None:
         threads = torch.get_num_threads()
-        _cpu.espirit_maps(_cpu.EspiritProblem(**sizes, crop=crop, soft=soft, threads=threads), **addresses)
+        problem = _cpu.EspiritProblem(**sizes, crop=crop, soft=soft, threads=threads)
+        _cpu.espirit_maps(problem, **{name: array(tensor) for name, tensor in arrays.items()})
         return
     module = module or _cuda_ops.extension()
     assert module is not None
@@ -83,7 +87,13 @@ def espirit_maps_(
     workspace = torch.empty(problem.workspace_floats, device=device)
     if device.type == "cpu":
         workspace.fill_(torch.nan)  # nothing may rely on what memory held before
+    addresses = {name: tensor.data_ptr() for name, tensor in arrays.items()}
     module.espirit_maps(problem, **addresses, workspace=workspace.data_ptr())
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether what a kernel writes into the tensor's memory is what it holds then."""
+    return tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
 
 
 def _waves(length: int, terms: int) -> Tensor:

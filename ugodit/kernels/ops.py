@@ -86,10 +86,13 @@ def sense_solve(
     Differentiable in rhs and mu, not in start: the backward is the same solve from zero, d x / d mu = -solve(x).
     That is exact where the iterations converge; stopped early the solve depends on rhs nonlinearly, and this is an
     approximation of its gradient.
+
+    NaN in rhs, start or the maps makes NaN of the rows (or items) that it is in, and so does a mu that is not finite.
     """
     _checks.floats("rhs", rhs=rhs, start=start, maps=maps, weights=weights, mu=mu)
     _checks.constants(maps=maps, weights=weights)
     _checks.coils(coils)
+    _checks.steps(iterations, tolerance)
     return torch.ops.ugodit.sense_solve(rhs, start, maps, weights, mu, coils, iterations, tolerance)
 
 
@@ -146,17 +149,20 @@ def _device_ops(tensor: Tensor):  # type: ignore[no-untyped-def]  # a module
 
 @torch.library.register_fake("ugodit::sense_residual")
 def _(image: Tensor, maps: Tensor, kspace: Tensor | None, weights: Tensor, coils: int) -> tuple[Tensor, Tensor]:
+    _checks.devices("image", image=image, maps=maps, weights=weights, kspace=kspace)
     return image.new_empty(image.shape[0]), image.new_empty(image.shape)
 
 
 @torch.library.register_fake("ugodit::sense_forward")
 def _(image: Tensor, maps: Tensor, weights: Tensor, coils: int) -> Tensor:
+    _checks.devices("image", image=image, maps=maps, weights=weights)
     batch, _, height, width = image.shape
     return image.new_empty((batch, coils, height, width, 2))
 
 
 @torch.library.register_fake("ugodit::sense_adjoint")
 def _(kspace: Tensor, maps: Tensor, weights: Tensor, coils: int) -> Tensor:
+    _checks.devices("kspace", kspace=kspace, maps=maps, weights=weights)
     batch, _, height, width, _ = kspace.shape
     return kspace.new_empty((batch, 2, height, width))
 
@@ -172,6 +178,7 @@ def _(
     iterations: int,
     tolerance: float,
 ) -> tuple[Tensor, Tensor]:
+    _checks.devices("rhs", rhs=rhs, start=start, maps=maps, weights=weights, mu=mu)
     return rhs.new_empty(rhs.shape), rhs.new_empty(rhs.shape[0])
 
 

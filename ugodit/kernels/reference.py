@@ -89,13 +89,14 @@ def sense_solve(
     solution = start
     residual = rhs - normal(start)
     direction = residual
+    # Comparisons are false for NaN, and written so that a system with NaN in it goes on and becomes NaN.
     energy = dot(residual, residual)
     target = tolerance**2 * dot(rhs, rhs)
     for _ in range(iterations):
-        active = energy > target
+        active = ~(energy <= target)
         applied = normal(direction)
         curvature = dot(direction, applied)
-        active = active & (curvature > 0)
+        active = active & ~(curvature <= 0)
         step = torch.where(active, energy / torch.where(active, curvature, 1.0), 0.0)
         solution = solution + step * direction
         residual = residual - step * applied

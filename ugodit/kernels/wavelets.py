@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ugodit.kernels import _cpu
+from ugodit.kernels import _checks, _cpu
+from ugodit.kernels._arrays import array, plain
 
 LEVELS = 4
 """Scales of the transform; the coarsest image is kept as it is."""
@@ -36,7 +37,8 @@ def shrink_wavelets(image: Tensor, weight: Tensor, shift: tuple[int, int]) -> Te
         raise ValueError(f"shift: expected two of 0 to {2**LEVELS - 1}, got {shift}")
     if image.device.type != "cpu" or image.dtype != torch.float32 or image.shape[1] != 2:
         return in_torch(image, weight, shift)
-    image, weight = image.contiguous(), weight.contiguous()
+    _checks.constants(image=image, weight=weight)
+    image, weight = plain(image), plain(weight)
     result = torch.empty_like(image)
     items, _, rows, columns = image.shape
     _cpu.shrink_wavelets(
@@ -47,9 +49,9 @@ def shrink_wavelets(image: Tensor, weight: Tensor, shift: tuple[int, int]) -> Te
         above=shift[0],
         left=shift[1],
         threads=torch.get_num_threads(),
-        image=image.data_ptr(),
-        weights=weight.data_ptr(),
-        result=result.data_ptr(),
+        image=array(image),
+        weights=array(weight),
+        result=array(result),
     )
     return result
 
