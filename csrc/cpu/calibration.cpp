@@ -24,7 +24,8 @@ EspiritProblem espirit_problem(std::int64_t coils, std::int64_t rows, std::int64
 void espirit_maps(const EspiritProblem& problem, const Array& correlations, const Array& row_phases, const Array& waves,
                   const Array& reference, const Array& maps, const Array& eigenvalues) {
     espirit::Arguments arguments = problem.arguments;
-    const std::int64_t terms = arguments.terms(), pixels = static_cast<std::int64_t>(arguments.rows) * arguments.columns;
+    const std::int64_t terms = arguments.terms(),
+                       pixels = static_cast<std::int64_t>(arguments.rows) * arguments.columns;
     arguments.correlations = values("correlations", correlations, 2 * terms * terms * arguments.pairs());
     arguments.row_phases = values("row_phases", row_phases, 2 * terms * arguments.rows);
     arguments.waves = values("waves", waves, std::int64_t{2} * arguments.reach * arguments.columns);

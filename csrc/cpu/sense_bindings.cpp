@@ -139,8 +139,8 @@ void bind_sense(py::module_& module) {
         .def(py::init([](std::int64_t items, std::int64_t coils, std::int64_t height, std::int64_t width, bool both,
                          std::int64_t threads, const Array& maps, bool one_map, const Array& weights, bool one_weight) {
                  const Layout layout = checked_layout(items, coils, height, width, both);
-                 return Problem{static_cast<int>(items), layout,  checked_threads(threads), maps, one_map, weights,
-                                one_weight};
+                 return Problem{
+                     static_cast<int>(items), layout, checked_threads(threads), maps, one_map, weights, one_weight};
              }),
              py::kw_only(), py::arg("items"), py::arg("coils"), py::arg("height"), py::arg("width"), py::arg("both"),
              py::arg("threads"), py::arg("maps") = Array{}, py::arg("one_map") = false, py::arg("weights") = Array{},

@@ -5,6 +5,8 @@ from torch import Tensor
 
 LARGEST = 2**30
 """Of every size and count: the compiled loops count in 32 bits (csrc/sizes.h)."""
+MOST_VALUES = 2**40
+"""Of one array: a tensor may have more than there is memory for, as `expand` makes it."""
 
 
 def tensor(name: str, value: object, dtype: torch.dtype) -> None:
@@ -45,7 +47,13 @@ def image(name: str, value: Tensor) -> tuple[int, int, int]:
     shape = value.shape
     if len(shape) != 4 or shape[1] != 2 or shape.numel() == 0:
         raise ValueError(f"{name}: expected shape (B, 2, H, W), none of them 0, got {tuple(shape)}")
+    sizes(name, shape)
     return shape[0], shape[2], shape[3]
+
+
+def sizes(name: str, shape: torch.Size) -> None:
+    if max(shape) > LARGEST or shape.numel() > MOST_VALUES:
+        raise ValueError(f"{name}: expected sizes up to {LARGEST} and {MOST_VALUES} values in all, got {tuple(shape)}")
 
 
 def coils(value: int) -> None:
@@ -86,6 +94,7 @@ def coil_array(name: str, value: object, dtype: torch.dtype = torch.complex64) -
     real = dtype == torch.float32
     if len(shape) != 4 + real or shape.numel() == 0 or (real and shape[4] != 2):
         raise ValueError(f"{name}: expected shape (B, C, H, W{', 2' if real else ''}), none 0, got {tuple(shape)}")
+    sizes(name, shape)
     return shape[0], shape[1], shape[2], shape[3]
 
 

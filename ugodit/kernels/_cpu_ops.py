@@ -58,18 +58,18 @@ def pack_maps(maps: Tensor, both: bool, *, half: bool = False) -> Tensor:
     if half:
         raise ValueError("half: expected False on the CPU, whose kernels read float32 maps only, got True")
     batch, coils, height, width = maps.shape
+    shapes = _shapes(batch, coils, height, width, both)
     packed = torch.empty((batch, *_maps_shape(coils, height, width, both)), dtype=torch.float32)
     maps = plain(maps)
-    shapes = _shapes(batch, coils, height, width, both)
     _cpu.pack_maps(shapes, maps=array(maps), packed=array(packed))
     return packed
 
 
 def pack_kspace(kspace: Tensor, both: bool) -> Tensor:
     batch, coils, height, width = kspace.shape
+    shapes = _shapes(batch, coils, height, width, both)
     packed = torch.empty((batch, *_kspace_shape(coils, height, width, both)), dtype=torch.float32)
     kspace = plain(kspace)
-    shapes = _shapes(batch, coils, height, width, both)
     _cpu.pack_kspace(shapes, kspace=array(kspace), packed=array(packed))
     return packed
 

@@ -28,6 +28,7 @@ def shrink_wavelets(image: Tensor, weight: Tensor, shift: tuple[int, int]) -> Te
     """
     if not image.is_floating_point() or image.ndim != 4 or image.numel() == 0:
         raise ValueError(f"image: expected real numbers (B, channels, H, W), got {image.dtype} {tuple(image.shape)}")
+    _checks.sizes("image", image.shape)
     if (weight.dtype, weight.device, weight.shape) != (image.dtype, image.device, image.shape[:1]):
         raise ValueError(
             f"weight: expected {image.dtype} ({len(image)},) on {image.device}, got {weight.dtype} "
