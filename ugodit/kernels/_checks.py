@@ -16,20 +16,21 @@ def tensor(name: str, value: object, dtype: torch.dtype) -> None:
         raise TypeError(f"{name}: expected dtype {dtype}, got {value.dtype}")
 
 
-def floats(device_of: str, **values: object) -> None:
-    """Checks that all are float32 tensors on the device of the one named `device_of`."""
+def floats(**values: object) -> None:
+    """Checks that all are float32 tensors."""
     for name, value in values.items():
         tensor(name, value, torch.float32)
-    devices(device_of, **values)  # type: ignore[arg-type]
 
 
 def devices(device_of: str, **values: Tensor | None) -> None:
-    """Checks that all are on the device of the one named `device_of`: who calls an op past ops.py may mix them."""
+    """Checks that all are on the device of the one named `device_of`: each device's implementation does, and the ops'
+    shapes, since torch calls one of them for tensors of several devices."""
     first = values[device_of]
     assert first is not None
+    device = first.device
     for name, value in values.items():
-        if value is not None and value.device != first.device:
-            raise ValueError(f"{name}: expected device {first.device}, as of {device_of}, got {value.device}")
+        if value is not None and value.device != device:
+            raise ValueError(f"{name}: expected device {device}, as of {device_of}, got {value.device}")
 
 
 def constants(**values: Tensor | None) -> None:

@@ -43,7 +43,9 @@ def sense_residual(
     kspace None means zeros: g is then A^H W A x. Where a weight is zero the k-space may hold anything finite. The loss
     is summed in double precision in a fixed order: any number of threads gives the same bits. Differentiable in image.
     """
-    _checks.floats("image", image=image, maps=maps, weights=weights, kspace=image if kspace is None else kspace)
+    _checks.floats(image=image, maps=maps, weights=weights)
+    if kspace is not None:
+        _checks.floats(kspace=kspace)
     _checks.constants(maps=maps, weights=weights, kspace=kspace)
     _checks.coils(coils)
     return torch.ops.ugodit.sense_residual(image, maps, kspace, weights, coils)
@@ -54,7 +56,7 @@ def sense_forward(image: Tensor, maps: Tensor, weights: Tensor, coils: int) -> T
 
     Differentiable in image.
     """
-    _checks.floats("image", image=image, maps=maps, weights=weights)
+    _checks.floats(image=image, maps=maps, weights=weights)
     _checks.constants(maps=maps, weights=weights)
     _checks.coils(coils)
     return torch.ops.ugodit.sense_forward(image, maps, weights, coils)
@@ -62,7 +64,7 @@ def sense_forward(image: Tensor, maps: Tensor, weights: Tensor, coils: int) -> T
 
 def sense_adjoint(kspace: Tensor, maps: Tensor, weights: Tensor, coils: int) -> Tensor:
     """S^H F^H (weights . k) for k (B, C, H, W, 2) in centred order: an image (B, 2, H, W). Differentiable in kspace."""
-    _checks.floats("kspace", kspace=kspace, maps=maps, weights=weights)
+    _checks.floats(kspace=kspace, maps=maps, weights=weights)
     _checks.constants(maps=maps, weights=weights)
     _checks.coils(coils)
     return torch.ops.ugodit.sense_adjoint(kspace, maps, weights, coils)
@@ -89,7 +91,7 @@ def sense_solve(
 
     NaN in rhs, start or the maps makes NaN of the rows (or items) that it is in, and so does a mu that is not finite.
     """
-    _checks.floats("rhs", rhs=rhs, start=start, maps=maps, weights=weights, mu=mu)
+    _checks.floats(rhs=rhs, start=start, maps=maps, weights=weights, mu=mu)
     _checks.constants(maps=maps, weights=weights)
     _checks.coils(coils)
     _checks.steps(iterations, tolerance)
