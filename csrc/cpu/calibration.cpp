@@ -1,20 +1,12 @@
 // Point-wise ESPIRiT for a whole slice: the copy for this processor, rows dealt to threads.
-#include "cpu/bindings.h"
+#include "cpu/calibration.h"
+
 #include "cpu/espirit.h"
 #include "cpu/thread_pool.h"
 #include "cpu/variant.h"
 #include "espirit/checked.h"
 
-namespace py = pybind11;
-
 namespace ugodit {
-namespace {
-
-// Sizes and options; the arrays come with the call.
-struct EspiritProblem {
-    espirit::Arguments arguments;
-    int threads;
-};
 
 EspiritProblem espirit_problem(std::int64_t coils, std::int64_t rows, std::int64_t columns, std::int64_t reach,
                                std::int64_t sets, float crop, bool soft, std::int64_t threads) {
@@ -24,8 +16,8 @@ EspiritProblem espirit_problem(std::int64_t coils, std::int64_t rows, std::int64
 void espirit_maps(const EspiritProblem& problem, const Array& correlations, const Array& row_phases, const Array& waves,
                   const Array& reference, const Array& maps, const Array& eigenvalues) {
     espirit::Arguments arguments = problem.arguments;
-    const std::int64_t terms = arguments.terms(),
-                       pixels = static_cast<std::int64_t>(arguments.rows) * arguments.columns;
+    const std::int64_t terms = arguments.terms();
+    const std::int64_t pixels = static_cast<std::int64_t>(arguments.rows) * arguments.columns;
     arguments.correlations = values("correlations", correlations, 2 * terms * terms * arguments.pairs());
     arguments.row_phases = values("row_phases", row_phases, 2 * terms * arguments.rows);
     arguments.waves = values("waves", waves, std::int64_t{2} * arguments.reach * arguments.columns);
@@ -35,17 +27,6 @@ void espirit_maps(const EspiritProblem& problem, const Array& correlations, cons
     const EspiritKernels& kernels = UGODIT_SELECTED(espirit_kernels)();
     const long floats = kernels.scratch_floats(arguments);
     parallel_for(arguments.rows, problem.threads, [&](int h) { kernels.row(arguments, h, thread_scratch(floats)); });
-}
-
-}  // namespace
-
-void bind_calibration(py::module_& module) {
-    py::class_<EspiritProblem>(module, "EspiritProblem")
-        .def(py::init(&espirit_problem), py::kw_only(), py::arg("coils"), py::arg("rows"), py::arg("columns"),
-             py::arg("reach"), py::arg("sets"), py::arg("crop"), py::arg("soft"), py::arg("threads"));
-    module.def("espirit_maps", &espirit_maps, py::call_guard<py::gil_scoped_release>(), py::arg("problem"),
-               py::kw_only(), py::arg("correlations"), py::arg("row_phases"), py::arg("waves"), py::arg("reference"),
-               py::arg("maps"), py::arg("eigenvalues"));
 }
 
 }  // namespace ugodit

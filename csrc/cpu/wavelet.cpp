@@ -1,14 +1,11 @@
 // Haar shrinkage of whole images: the copy for this processor, strips dealt to threads.
 #include "cpu/wavelet.h"
 
-#include "cpu/bindings.h"
+#include "cpu/calibration.h"
 #include "cpu/thread_pool.h"
 #include "cpu/variant.h"
 
-namespace py = pybind11;
-
 namespace ugodit {
-namespace {
 
 void shrink_wavelets(std::int64_t items, std::int64_t rows, std::int64_t columns, std::int64_t levels,
                      std::int64_t above, std::int64_t left, std::int64_t threads, const Array& image,
@@ -33,14 +30,6 @@ void shrink_wavelets(std::int64_t items, std::int64_t rows, std::int64_t columns
     parallel_for(static_cast<int>(items) * strips, checked_threads(threads), [&](int index) {
         strip(call, index / strips, index % strips, thread_scratch(call.scratch_floats()));
     });
-}
-
-}  // namespace
-
-void bind_wavelet(py::module_& module) {
-    module.def("shrink_wavelets", &shrink_wavelets, py::call_guard<py::gil_scoped_release>(), py::kw_only(),
-               py::arg("items"), py::arg("rows"), py::arg("columns"), py::arg("levels"), py::arg("above"),
-               py::arg("left"), py::arg("threads"), py::arg("image"), py::arg("weights"), py::arg("result"));
 }
 
 }  // namespace ugodit
