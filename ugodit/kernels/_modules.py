@@ -60,7 +60,7 @@ def installed(name: str, search: Sequence[str], sources: Path) -> Path:
 
 def compiled_from(sources: Path) -> str:
     """A line `hash  csrc/...` for each file that a compiled module depends on; empty where there is none."""
-    kinds = ("*.h", "*.cpp", "*.cu", "CMakeLists.txt")
+    kinds = ("*.h", "*.cpp", "*.cu", "*.cmake", "CMakeLists.txt")
     names = sorted(path.relative_to(sources.parent).as_posix() for kind in kinds for path in sources.rglob(kind))
     hashes = (hashlib.sha256((sources.parent / name).read_bytes()).hexdigest() for name in names)
     return "".join(f"{digest}  {name}\n" for digest, name in zip(hashes, names, strict=True))
