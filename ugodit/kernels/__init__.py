@@ -13,8 +13,10 @@ from ugodit.kernels.ops import (
 
 # _modules first: it finds the compiled modules. The others register the implementations of the ops just defined.
 from ugodit.kernels import _modules, _cpu_ops, _cuda_ops  # isort: skip
+from ugodit.kernels.execution import execution_record  # isort: skip
 
 __all__ = [
+    "execution_record",
     "pack_kspace",
     "pack_maps",
     "scale_kspace",
