@@ -11,9 +11,15 @@
 #define UGODIT_LAMBDA
 #else
 #define UGODIT_HD inline __attribute__((always_inline))
+#if defined(UGODIT_SMALL)
+// For sanitizers (tests/csrc): with their checks in it, what is unrolled takes the compiler minutes.
+#define UGODIT_UNROLL
+#define UGODIT_LAMBDA
+#else
 #define UGODIT_UNROLL _Pragma("GCC unroll 64")
 // After a lambda's parameters: GCC leaves large ones out of line otherwise, and passes vectors through memory.
 #define UGODIT_LAMBDA __attribute__((always_inline))
+#endif
 #endif
 
 namespace ugodit::fft {
