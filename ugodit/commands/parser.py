@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
-from ugodit.errors import InputError, NotBuiltError, Terminated
+from ugodit.errors import LINE_LENGTH, InputError, NotBuiltError, Terminated, one_line
 from ugodit.fit.config_fields import did_you_mean
 
 EARLIER_OPTIONS = {"--unadapted": "--zero-shot", "--start": "--decoder"}
@@ -119,7 +119,7 @@ def run(command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
 
 def complain(error: InputError) -> None:
     """The one line that says what is wrong."""
-    print(f"ugodit: error: {in_options(' '.join(str(error).split()))}", file=sys.stderr)
+    print("ugodit: error: " + one_line(in_options(str(error)), LINE_LENGTH - 15), file=sys.stderr)
 
 
 _began = time.perf_counter()
