@@ -12,7 +12,6 @@ from ugodit.calibration.cache import cached_maps
 from ugodit.calibration.maps import reconstruction_maps
 from ugodit.data.scan import Scan
 from ugodit.data.undersampling import undersample
-from ugodit.errors import InputError
 
 
 def scan(acceleration: int = 2) -> Scan:
@@ -61,12 +60,3 @@ def test_without_a_folder_nothing_is_kept(tmp_path: Path, calibrations: list[Sca
     assert torch.equal(cached_maps(own, None, own.digest()), cached_maps(own, None, own.digest()))
     assert len(calibrations) == 2
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_folder_is_made_where_it_can_be(tmp_path: Path) -> None:
-    own = scan()
-    cached_maps(own, tmp_path / "new" / "maps", own.digest())
-    assert len(list((tmp_path / "new" / "maps").iterdir())) == 1
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="file: cannot be made a folder for sensitivity maps"):
-        cached_maps(own, tmp_path / "file", own.digest())

@@ -141,7 +141,9 @@ def test_what_is_refused_is_refused_again(searches):
             poisson_disc_mask((96, 80), 60, 64, 0)
 
 
-@pytest.mark.parametrize("case", [((96, 80), 4, 16, 5), ((64, 96), 2.2, 8, 1), ((48, 48), 12, 6, 2), ((40, 64), 3, 0, 3)])
+@pytest.mark.parametrize(
+    "case", [((96, 80), 4, 16, 5), ((64, 96), 2.2, 8, 1), ((48, 48), 12, 6, 2), ((40, 64), 3, 0, 3)]
+)
 def test_the_search_ends_where_sigpys_does(case):
     shape, acceleration, calibration, seed = case
     expected = sigpy.mri.poisson(shape, acceleration, calib=(calibration, calibration), dtype=bool, seed=seed)

@@ -11,11 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 from ugodit.errors import LINE_LENGTH, InputError, NotBuiltError, Terminated, one_line
 from ugodit.fit.config_fields import did_you_mean
+from ugodit.io.files import check_path
 
 EARLIER_OPTIONS = {"--unadapted": "--zero-shot", "--start": "--decoder"}
 """Options that had another name in ugodit 0.1.0, and are still taken by it."""
@@ -37,6 +39,7 @@ OPTION_OF = {
     "prewhiten": "--prewhiten",
     "compress": "--compress",
     "maps": "--maps",
+    "maps_cache_size": "--maps-cache-size",
     "learning_rate": "learning_rate (--config)",
     "anatomy": "--anatomy",
     "shape": "--size",
@@ -67,6 +70,10 @@ class Parser(argparse.ArgumentParser):
             self.error(
                 f"{unknown[0]}: unknown option{guess}" if unknown[0].startswith("-") else f"{unknown[0]}: not expected"
             )
+        for value in vars(found).values():
+            for path in value if isinstance(value, list) else [value]:
+                if isinstance(path, Path):
+                    check_path(path)
         return found
 
     def _today(self, word: str) -> str:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ugodit.commands.coil_options import add_coil_options
+from ugodit.commands.coil_options import add_cache_options, add_coil_options
 from ugodit.commands.options import add_running_options, add_sampling_options, parse, sampling_of, set_threads
 from ugodit.commands.parser import Parser, run
 from ugodit.errors import InputError
@@ -25,7 +25,7 @@ def _main(argv: Sequence[str] | None) -> int:
     arguments = parsed.arguments
     _check(arguments)
     set_threads(arguments)
-    from ugodit.commands.coil_plans import MapsToWrite, coil_plan, maps_target  # these need torch
+    from ugodit.commands.coil_plans import MapsToWrite, coil_plan, maps_cache, maps_target  # these need torch
     from ugodit.commands.progress import ProgressObserver
     from ugodit.reconstruction.training import Training, opened
 
@@ -34,14 +34,14 @@ def _main(argv: Sequence[str] | None) -> int:
         sampling=sampling_of(arguments),
         seed=arguments.seed,
         device=arguments.device,
-        maps_cache=arguments.maps_cache,
+        maps_cache=maps_cache(arguments, None),
     )
     for path in arguments.scans:
-        with opened(path, arguments.slices) as slices:
+        with opened(path, arguments.slices, follow_links=arguments.follow_links) as slices:
             maps_target(slices.volume, arguments, arguments.out)
             coil_plan(slices, arguments)
     for path in arguments.scans:
-        with opened(path, arguments.slices) as slices:
+        with opened(path, arguments.slices, follow_links=arguments.follow_links) as slices:
             maps = MapsToWrite(maps_target(slices.volume, arguments, arguments.out), slices)
             training.add(slices, coil_plan(slices, arguments), maps.on_maps)
             maps.write()
@@ -72,8 +72,8 @@ def _parser() -> Parser:
     parser = Parser(prog="ugodit train", description="Learn a group prior from a few undersampled scans.")
     parser.add_argument("scans", nargs="+", type=Path, metavar="SCAN.h5", help="volumes in fastMRI's layout")
     parser.add_argument("--out", type=Path, required=True, metavar="P.safetensors", help="the prior's file")
-    parser.add_argument("--maps-cache", type=Path, metavar="DIR", help="keep sensitivity maps in this folder")
     add_sampling_options(parser)
     add_coil_options(parser)
+    add_cache_options(parser, "none")
     add_running_options(parser)
     return parser

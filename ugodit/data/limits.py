@@ -7,6 +7,7 @@ import math
 import resource
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ugodit.errors import InputError
 
@@ -57,7 +58,9 @@ def check_memory(needed: int, what: str) -> None:
     """InputError where so many bytes are not available."""
     available = available_memory()
     if needed > available:
-        raise InputError(f"{what} would need about {_size(needed)} of memory, of which {_size(available)} are available")
+        raise InputError(
+            f"{what} would need about {_size(needed)} of memory, of which {_size(available)} are available"
+        )
 
 
 def available_memory() -> int:
@@ -76,6 +79,23 @@ def available_memory() -> int:
             pages = int(Path("/proc/self/statm").read_text().split()[0])
             found.append(limit - pages * resource.getpagesize())
     return max(min(found), 0)
+
+
+def is_sensible(value: Any, depth: int, *, finite: bool = True) -> bool:
+    """Whether values of JSON or TOML are at most so deep within one another, and their integers fit into 64 bits.
+
+    finite: floats must be finite too.
+    """
+    level = [value]
+    for _ in range(depth):
+        for one in level:
+            if finite and isinstance(one, float) and not math.isfinite(one):
+                return False
+            if isinstance(one, int) and not -(2**63) <= one < 2**63:
+                return False
+        nested = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [one for several in nested for one in several]
+    return not level
 
 
 def _size(count: int) -> str:

@@ -87,7 +87,9 @@ class HDF5Dataset:
         size = math.prod(chunk) * self.itemsize
         if size > MAX_CHUNK_BYTES:
             found = f"chunks {chunk} of {size} bytes"
-            raise InputError(f"{self.where}: expected chunks of at most {MAX_CHUNK_BYTES} bytes, got {found}; repack it")
+            raise InputError(
+                f"{self.where}: expected chunks of at most {MAX_CHUNK_BYTES} bytes, got {found}; repack it"
+            )
         filters = [plist.get_filter(place) for place in range(plist.get_nfilters())]
         codes = [code for code, *_ in filters]
         compressing = [code for code in codes if code in (_DEFLATE, _LZF)]

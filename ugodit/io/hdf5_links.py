@@ -89,16 +89,16 @@ def resolve(follower: Follower, file: h5py.File, name: str, where: str) -> h5py.
             return _checked(follower, file, group, part, where)
         else:
             return None
-    raise InputError(f"{where}: leads through more than {MAX_STEPS} groups and links, perhaps in a circle; mend the file")
+    raise InputError(
+        f"{where}: leads through more than {MAX_STEPS} groups and links, perhaps in a circle; mend the file"
+    )
 
 
 def _parts(path: bytes) -> list[bytes]:
     return [part for part in path.split(b"/") if part not in (b"", b".")][: MAX_STEPS + 1]
 
 
-def _checked(
-    follower: Follower, file: h5py.File, group: h5py.h5g.GroupID, name: bytes, where: str
-) -> h5py.Dataset:
+def _checked(follower: Follower, file: h5py.File, group: h5py.h5g.GroupID, name: bytes, where: str) -> h5py.Dataset:
     """The dataset at a hard link, opened so that parts of it in other files are found beside the first file only."""
     found = h5py.h5d.open(group, name)
     _check_parts(follower, file, found, where, ())

@@ -142,6 +142,29 @@ def write_maps(path: str | os.PathLike[str], maps: Tensor, attributes: Mapping[s
         raise InputError(f"{path}: expected a name that ends in .h5 or .cfl for sensitivity maps")
 
 
+CHECKSUM = "checksum"
+"""The attribute of files that are read by `read_checked_maps`."""
+
+
+def maps_checksum(maps: Tensor, key: str) -> str:
+    """sha256 (hexadecimal) of maps (C, H, W) and of what they belong to."""
+    digest = hashlib.sha256(f"{key} {tuple(maps.shape)} ".encode())
+    digest.update(maps.detach().to("cpu", torch.complex64).resolve_conj().contiguous().numpy())
+    return digest.hexdigest()
+
+
+def read_checked_maps(path: Path, shape: tuple[int, int, int], key: str) -> Tensor:
+    """Maps (C, H, W) that `write_maps` wrote with their checksum. InputError where they are not these very maps."""
+    with opened_hdf5(path, False, EXPECTED) as file:
+        dataset = _dataset(file)
+        if dataset.shape != (1, *shape) or dataset.dtype != np.complex64:
+            raise InputError(f"{path}: maps: expected complex64 {(1, *shape)}, got {dataset}")
+        maps = torch.from_numpy(dataset.read(0))
+        if file.attribute(CHECKSUM) != maps_checksum(maps, key):
+            raise InputError(f"{path}: maps: expected the contents of its checksum, got others")
+    return maps
+
+
 EXPECTED = "an HDF5 file with sensitivity maps"
 
 Layout = tuple[int, int, int, int, int]

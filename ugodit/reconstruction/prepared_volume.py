@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ugodit.calibration.cache import MapsCache
 from ugodit.calibration.pipeline import CoilPlan
 from ugodit.data.sampling import Sampling
 from ugodit.data.scan import Scan
@@ -87,7 +87,7 @@ class PreparedVolume:
         fits: Sequence[tuple[ModelConfig, FitConfig]],
         *,
         device: torch.device,
-        cache: Path | None = None,
+        cache: MapsCache | None = None,
         on_maps: Callable[[Tensor], None] | None = None,
     ) -> None:
         """Prepares every slice, so that what is wrong with one is found before any is fitted."""

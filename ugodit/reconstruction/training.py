@@ -6,11 +6,11 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from ugodit.calibration.cache import MapsCache
 from ugodit.calibration.pipeline import CoilPlan
 from ugodit.data.sampling import Sampling
 from ugodit.data.scan import Scan
@@ -41,7 +41,7 @@ def train_prior(
     coils: CoilPlan | None = None,
     seed: int = 0,
     device: str = "auto",
-    maps_cache: str | os.PathLike[str] | None = None,
+    maps_cache: MapsCache | str | os.PathLike[str] | None = None,
     on_step: OnStep | None = None,
 ) -> Prior:
     """Learn a group prior from a few undersampled scans. No clean image is ever used.
@@ -55,7 +55,7 @@ def train_prior(
         coils: what is done to the coils; by default nothing, and ESPIRiT finds their maps.
         seed: of networks and splits.
         device: auto, cpu, cuda or cuda:N.
-        maps_cache: a folder that sensitivity maps are kept in.
+        maps_cache: a folder that sensitivity maps are kept in, or a `MapsCache` with a size of its own.
         on_step: called with a `Step` after every step; where it returns True, training ends there.
 
     Raises:
@@ -71,10 +71,10 @@ def train_prior(
 
 
 @contextmanager
-def opened(scan: Source, slices: slice) -> Iterator[VolumeSlices]:
-    """The slices of a file, which is closed afterwards, or of what is open already."""
+def opened(scan: Source, slices: slice, *, follow_links: bool = False) -> Iterator[VolumeSlices]:
+    """The slices of a file, which is closed afterwards, or of what is open already. follow_links: see `open_volume`."""
     if isinstance(scan, str | os.PathLike):
-        with open_volume(scan) as volume:
+        with open_volume(scan, follow_links=follow_links) as volume:
             yield select(volume, slices)
     else:
         yield as_slices(scan)
@@ -90,12 +90,12 @@ class Training:
         sampling: Sampling | None = None,
         seed: int = 0,
         device: str = "auto",
-        maps_cache: str | os.PathLike[str] | None = None,
+        maps_cache: MapsCache | str | os.PathLike[str] | None = None,
     ) -> None:
         """Arguments as for `train_prior`."""
         self.preset, self.sampling, self.seed = preset, sampling, seed
         self.device = find_device(device)
-        self.maps_cache = None if maps_cache is None else Path(maps_cache)
+        self.maps_cache = MapsCache.of(maps_cache)
         self.scans: list[Prepared] = []
         self.sources: list[dict[str, Any]] = []
 

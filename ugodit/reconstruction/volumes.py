@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import ugodit
+from ugodit.calibration.cache import MapsCache
 from ugodit.data.volume import VolumeSlices
 from ugodit.errors import InputError
 from ugodit.reconstruction.finished_slice import FinishedSlice
@@ -34,7 +35,7 @@ Part = tuple[int, int]
 class VolumeRun:
     """The reconstruction of a volume: what it depends on is known, its slices are read when their turn comes."""
 
-    def __init__(self, job: Job, reader: VolumeReader, device: torch.device, maps_cache: Path | None) -> None:
+    def __init__(self, job: Job, reader: VolumeReader, device: torch.device, maps_cache: MapsCache | None) -> None:
         self.job = dataclasses.replace(job, coils=reader.coils)
         self.reader, self.device, self.maps_cache = reader, device, maps_cache
         self.settings: dict[str, Any] = {**self.job.record(), "version": ugodit.__version__}
