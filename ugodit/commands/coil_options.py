@@ -51,7 +51,7 @@ def add_cache_options(parser: Parser, default: str) -> None:
         "--maps-cache",
         type=Path,
         metavar="DIR|off",
-        help=f"keep sensitivity maps in this folder, so that a second run need not find them again (default: {default})",
+        help=f"keep sensitivity maps in this folder, for runs to come (default: {default})",
     )
     parser.add_argument(
         "--maps-cache-size",

@@ -35,7 +35,8 @@ def score(
 
     A reconstruction of some slices only says which in its attribute `slices`. A larger target is cropped to the
     reconstruction's size; `square` crops both to columns x columns, as fastMRI's evaluate.py does. follow_links: the
-    target may lie in another file of the same folder. Raises InputError for files that cannot be read or do not belong together.
+    target may lie in another file of the same folder. Raises InputError for files that cannot be read or do not belong
+    together.
     """
     reconstruction, target = Path(reconstruction), Path(target)
     image = read_reconstruction(reconstruction)

@@ -62,7 +62,7 @@ class MapsFile:
         if self.follow_links:
             digest = hashlib.sha256()
             for index in self.places:
-                digest.update(self.read(index).numpy())
+                digest.update(self.read(index).numpy().data)
             return digest.hexdigest()
         try:
             with _data(self.path).open("rb") as file:
@@ -81,7 +81,8 @@ def open_maps(
     """Maps for k-space of the given shape (slices, coils, readout, phase encode), checked as far as their shape goes.
 
     path: as for `read_maps`. slices: those that will be read, if not all; a file may then hold just these, in this
-    order. An HDF5 attribute `slices`, which `write_maps` takes, says which slices of the scan the file holds. follow_links: as for `open_hdf5`.
+    order. An HDF5 attribute `slices`, which `write_maps` takes, says which slices of the scan the file holds.
+    follow_links: as for `open_hdf5`.
     Raises InputError for a file that is missing or damaged, or of another shape.
     """
     path = Path(path)
@@ -149,7 +150,7 @@ CHECKSUM = "checksum"
 def maps_checksum(maps: Tensor, key: str) -> str:
     """sha256 (hexadecimal) of maps (C, H, W) and of what they belong to."""
     digest = hashlib.sha256(f"{key} {tuple(maps.shape)} ".encode())
-    digest.update(maps.detach().to("cpu", torch.complex64).resolve_conj().contiguous().numpy())
+    digest.update(maps.detach().to("cpu", torch.complex64).resolve_conj().contiguous().numpy().data)
     return digest.hexdigest()
 
 
@@ -203,7 +204,7 @@ def _dataset(file: HDF5File) -> HDF5Dataset:
     found = file.dataset("maps") if "maps" in file else None
     if found is None or found.dtype.kind != "c":
         raise InputError(
-            f"{file.path}: maps: expected a complex dataset `maps` of sensitivity maps, got {file.names()}; rename yours"
+            f"{file.path}: maps: expected a complex dataset `maps` of sensitivity maps, got {file.names()}"
         )
     return found
 
