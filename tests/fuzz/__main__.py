@@ -31,4 +31,7 @@ for outcome in sorted(outcomes, key=lambda one: one["number"]):
         print(f"== {outcome['kind']} {outcome['number']}: {outcome['wrong']} ({outcome['seconds']:.1f} s)")
         print(f"{outcome['words']}\n{outcome['log']}")
 slowest = max(outcomes, key=lambda one: one["seconds"])
-print(dict(counts), f"{time.monotonic() - began:.0f} s; slowest {slowest['kind']} {slowest['number']}: {slowest['seconds']:.1f} s")
+print(
+    dict(counts),
+    f"{time.monotonic() - began:.0f} s; slowest {slowest['kind']} {slowest['number']}: {slowest['seconds']:.1f} s",
+)

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.random import Generator
-
 from fuzz.corpus import CORPUS
 from fuzz.damage import damage_bytes, flip_one_byte
 from fuzz.hdf5_changes import change_hdf5
 from fuzz.seeds import WORDS
 from fuzz.text_changes import change_cfl, change_config, change_prior, pick
+from numpy.random import Generator
 
 SCAN = ["kspace", "kspace", "reconstruction_rss", "ismrmrd_header", "mask"]
 
@@ -146,8 +145,6 @@ def odd_scan_path(folder: Path, generator: Generator) -> Run:
     if name.endswith(".h5") and "/" not in name and not name.startswith("fifo") and len(os.fsencode(name)) < 256:
         os.replace(folder / "scan.h5", folder / name)
     return Run("reconstruct", [name, *WORDS[1:]])
-
-
 
 
 KINDS: dict[str, tuple[Build, int]] = {

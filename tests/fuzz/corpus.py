@@ -9,7 +9,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-
 from fuzz.hdf5_changes import zeros_packed
 from fuzz.seeds import COILS, SIZE, SLICES, WORDS
 
@@ -85,7 +84,13 @@ def a_billion_slices(folder: Path) -> Words:
 
 @case
 def ten_thousand_squared(folder: Path) -> Words:
-    _kspace(folder / "scan.h5", shape=(1, 1, 10_000, 10_000), dtype="c8", chunks=(1, 1, 100, 10_000), fillvalue=np.complex64(1))
+    _kspace(
+        folder / "scan.h5",
+        shape=(1, 1, 10_000, 10_000),
+        dtype="c8",
+        chunks=(1, 1, 100, 10_000),
+        fillvalue=np.complex64(1),
+    )
     return _reconstruct()
 
 

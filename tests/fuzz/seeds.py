@@ -27,6 +27,10 @@ threads = 1
 [network]
 channels = [2, 4]
 
+[model]
+initial_iterations = 2
+solve_iterations = 2
+
 [train]
 steps = 2
 
@@ -35,6 +39,7 @@ steps = 2
 
 [alone]
 steps = 2
+mask_bank = 1
 """
 
 WORDS = ["scan.h5", "--out", "out", "--config", "quick.toml", "--json"]

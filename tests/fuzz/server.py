@@ -5,6 +5,7 @@ Reads lines of JSON {"kind", "seed", "number", "folder"} and answers each with o
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -19,9 +20,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-
 from fuzz.cases import Run, build
 from fuzz.seeds import fresh_copy, write_seeds
+
+from ugodit.evaluation import pictures
 
 HANG = 60.0
 GROWTH = 1.5e9
@@ -37,15 +39,8 @@ def _imported() -> None:
     import skimage.metrics
     import torch
 
-    import ugodit.commands.evaluate
-    import ugodit.commands.reconstruct
-    import ugodit.commands.train
-    import ugodit.evaluation.pictures
-    import ugodit.reconstruction.reconstructor
-    import ugodit.reconstruction.training
-
     torch.set_num_threads(1)
-    assert all((matplotlib.pyplot, rich.table, sigpy.mri.samp, skimage.metrics, ugodit.evaluation.pictures))
+    assert all((matplotlib.pyplot, rich.table, sigpy.mri.samp, skimage.metrics))
 
 
 def _child(case: dict[str, Any], folder: Path) -> None:
@@ -62,8 +57,8 @@ def _child(case: dict[str, Any], folder: Path) -> None:
         sys.setrecursionlimit(1000)
         run = build(case["kind"], case["seed"], case["number"], folder)
         Path(f"{folder}.run").write_text(json.dumps([run.command, run.words, run.harmless]))
-        import importlib
-
+        if case["number"] % 8:  # pictures take half of the time, and are not what is damaged
+            pictures.reconstruction_picture = lambda *_, **__: None
         status = importlib.import_module(f"ugodit.commands.{run.command}").main(run.words)
     except SystemExit as error:
         status = int(error.code or 0) if isinstance(error.code, int | None) else 1
@@ -106,7 +101,13 @@ def run_case(case: dict[str, Any], seeds: Path) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     for suffix in (".stdout", ".stderr", ".run"):
         Path(f"{folder}{suffix}").unlink(missing_ok=True)
-    return {"wrong": wrong, "code": code, "seconds": seconds, "words": words, "log": log[-3000:] if wrong else log[-300:]}
+    return {
+        "wrong": wrong,
+        "code": code,
+        "seconds": seconds,
+        "words": words,
+        "log": log[-3000:] if wrong else log[-300:],
+    }
 
 
 def judge(code: int, growth: float, log: str, folder: Path, run: Run | None, seeds: Path) -> str:
@@ -160,16 +161,7 @@ def main() -> None:
     _imported()
     seeds = folder / "seeds"
     seeds.mkdir()
-    child = os.fork()
-    if child == 0:  # a fit here would leave threads that forks do not have
-        try:
-            write_seeds(seeds)
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-            status = 1
-        os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0, "the seeds could not be made"
+    write_seeds(seeds)  # which also does here, once, what a process does when it first fits and draws
     for line in sys.stdin:
         print(json.dumps(run_case(json.loads(line), seeds)), flush=True)
 

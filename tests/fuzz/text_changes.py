@@ -73,10 +73,14 @@ def change_prior(path: Path, generator: Generator) -> None:
         elif kind in ("drop", "rename") and names:
             moved = header.pop(pick(generator, names))
             if kind == "rename":
-                header[pick(generator, ["encoder.x", "other.y", "extra.log_mu", "extra.z", "é\n\x1b", "x" * 2000])] = moved
+                header[pick(generator, ["encoder.x", "other.y", "extra.log_mu", "extra.z", "é\n\x1b", "x" * 2000])] = (
+                    moved
+                )
         elif kind == "deep":
             depth = int(generator.choice([20, 900, 50_000]))
-            metadata[pick(generator, ["training", "provenance", "model", "network"])] = '{"a":' * depth + "1" + "}" * depth
+            metadata[pick(generator, ["training", "provenance", "model", "network"])] = (
+                '{"a":' * depth + "1" + "}" * depth
+            )
     text = json.dumps(header).encode()
     length = pick(generator, [0, 2**63, 10**9, len(text) - 1]) if kind == "length" else len(text)
     path.write_bytes(struct.pack("<Q", length) + text + data)
@@ -85,14 +89,19 @@ def change_prior(path: Path, generator: Generator) -> None:
 def _change_metadata(metadata: dict[str, str], generator: Generator) -> None:
     name = pick(generator, list(metadata) or ["format"])
     if name in ("network", "model", "training", "provenance") and generator.random() < 0.8:
-        value = json.loads(metadata.get(name, "{}")) or {"a": 1}
+        try:
+            value = json.loads(metadata[name]) or {"a": 1}
+        except ValueError:  # changed before
+            value = {"a": 1}
         key = pick(generator, list(value))
         marker = "@@"
         value[key] = [marker] if isinstance(value[key], list) and generator.random() < 0.5 else marker
         number = pick(generator, [*[n for n in NUMBERS if n[0] != "0" or n == "0"], "NaN", "1" + "0" * 30, "null"])
         metadata[name] = json.dumps(value).replace(f'"{marker}"', number)
     else:
-        metadata[name] = pick(generator, ["", "{", "[]", "null", "3", "9" * 5000, "0", "-1", "x" * 10_000, '"é\\n"', "٣"])
+        metadata[name] = pick(
+            generator, ["", "{", "[]", "null", "3", "9" * 5000, "0", "-1", "x" * 10_000, '"é\\n"', "٣"]
+        )
 
 
 def change_cfl(stem: Path, generator: Generator) -> None:

@@ -58,9 +58,7 @@ def check_memory(needed: int, what: str) -> None:
     """InputError where so many bytes are not available."""
     available = available_memory()
     if needed > available:
-        raise InputError(
-            f"{what} would need about {_size(needed)} of memory, of which {_size(available)} are available"
-        )
+        raise InputError(f"{what} would need {_size(needed)} of memory or more, of which {_size(available)} are free")
 
 
 def available_memory() -> int:

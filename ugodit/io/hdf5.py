@@ -6,6 +6,7 @@ followed unless they are asked for, and then only to files beside it; nothing in
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -109,10 +110,8 @@ class HDF5File:
         """The file's attributes as plain Python values; those that have none (times, references) are left out."""
         found: dict[str, Any] = {}
         for name in self._attribute_names():
-            try:
+            with contextlib.suppress(InputError):
                 found[name] = self.attribute(name)
-            except InputError:
-                continue
         return found
 
     def attribute(self, name: str) -> Any:

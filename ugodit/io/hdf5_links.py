@@ -6,6 +6,7 @@ zeros, and crashes over one that contains itself. So every step is looked at bef
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -157,7 +158,15 @@ def _check_source(
     found = h5py.h5o.open(group, parts[-1])
     if not isinstance(found, h5py.h5d.DatasetID):
         raise InputError(missing)
-    wanted = plist.get_virtual_srcspace(place).get_select_bounds()[1]
-    if len(wanted) != len(found.shape) or any(last >= size for last, size in zip(wanted, found.shape, strict=True)):
+    if not _is_whole(plist, place, found.shape):
         raise InputError(f"{missing}, whole")
     _check_parts(follower, source, found, where, within)
+
+
+def _is_whole(plist: h5py.h5p.PropDCID, place: int, shape: tuple[int, ...]) -> bool:
+    """Whether a source of that shape has all that is selected of it."""
+    selected = plist.get_virtual_srcspace(place)
+    if selected.get_select_type() == h5py.h5s.SEL_ALL:  # which has no extent of its own
+        return bool(math.prod(shape) == plist.get_virtual_vspace(place).get_select_npoints())
+    wanted = selected.get_select_bounds()[1]
+    return len(wanted) == len(shape) and all(last < size for last, size in zip(wanted, shape, strict=True))
