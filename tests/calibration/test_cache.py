@@ -19,6 +19,7 @@ from ugodit.calibration.cache import MapsCache, cached_maps
 from ugodit.calibration.maps import reconstruction_maps
 from ugodit.data.scan import Scan
 from ugodit.data.undersampling import undersample
+from ugodit.errors import InputError
 
 
 def scan(acceleration: int = 2) -> Scan:

@@ -1,4 +1,4 @@
-"""`python -m fuzz [--seed S] [--first N] [--cases N] [--kind KIND] [--servers N]`, in tests/: runs cases, prints what failed."""
+"""`python -m fuzz --cases N --seed S`, in tests/: runs cases and prints what failed; --help lists the options."""
 
 import argparse
 import collections

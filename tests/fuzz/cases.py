@@ -139,7 +139,8 @@ def arguments(folder: Path, generator: Generator) -> Run:
 def odd_scan_path(folder: Path, generator: Generator) -> Run:
     os.mkfifo(folder / "fifo.h5")
     name = pick(generator, [
-        "fifo.h5", "/dev/zero", "/dev/null", ".", "x" * 300 + ".h5", "é\n\x1b[31m.h5", os.fsdecode(b"\xff.h5"), "a/" * 3000,
+        "fifo.h5", "/dev/zero", "/dev/null", ".", "x" * 300 + ".h5", "é\n\x1b[31m.h5", os.fsdecode(b"\xff.h5"),
+        "a/" * 3000,
         "x" * 240 + ".h5", "quick.toml", "prior.safetensors", "nowhere.h5", "scan.h5/x.h5", "",
     ])  # fmt: skip
     if name.endswith(".h5") and "/" not in name and not name.startswith("fifo") and len(os.fsencode(name)) < 256:

@@ -8,7 +8,7 @@ from numpy.random import Generator
 
 
 def damage_bytes(path: Path, generator: Generator) -> None:
-    """One kind of damage, chosen at random. Half of it falls on the first 4 kB, where formats keep what they declare."""
+    """One kind of damage, chosen at random. Half falls on the first 4 kB, where formats keep what they declare."""
     content = bytearray(path.read_bytes())
     kind = generator.choice(["flip", "flip", "flip", "byte", "number", "cut", "zero", "twice", "missing", "more"])
     for _ in range(int(generator.choice([1, 1, 1, 2, 8])) if kind in ("flip", "byte", "number") else 1):

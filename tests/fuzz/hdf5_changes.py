@@ -218,11 +218,13 @@ def swapped(file: h5py.File, name: str, generator: Generator) -> None:
 
 
 def header(file: h5py.File, name: str, generator: Generator) -> None:
+    """Another XML header."""
+    sizes = generator.choice(["0", "-1", "40", "1e3", "9" * 5000, "9" * 300, "٣", ""], 2)
+    matrix = f"<matrixSize><x>{sizes[0]}</x><y>{sizes[1]}</y></matrixSize>"
     text = [
         "", "<", "<x/>", "<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>", "<a>" * 20_000, "<a>" * 5000 + "</a>" * 5000,
-        "<ismrmrdHeader xmlns='http://www.ismrm.org/ISMRMRD'><encoding><reconSpace><matrixSize><x>%s</x><y>%s</y>"
-        "</matrixSize></reconSpace></encoding></ismrmrdHeader>" % tuple(generator.choice(
-            ["0", "-1", "40", "1e3", "9" * 5000, "9" * 300, "٣", ""], 2)), "\u202e\x1b", "x" * 5_000_000,
+        f"<ismrmrdHeader xmlns='http://www.ismrm.org/ISMRMRD'><encoding><reconSpace>{matrix}</reconSpace></encoding>"
+        "</ismrmrdHeader>", "\u202e\x1b", "x" * 5_000_000,
     ]  # fmt: skip
     if "ismrmrd_header" in file:
         del file["ismrmrd_header"]
@@ -231,7 +233,7 @@ def header(file: h5py.File, name: str, generator: Generator) -> None:
 
 
 CHANGES: list[Change] = [
-    missing, another_type, another_type, another_shape, another_shape, empty_dataspace, a_group, a_named_type, huge, huge,
-    values, values, soft_link, external_link, external_storage, virtual, virtual, inflating, small_chunks, odd_names,
+    missing, another_type, another_type, another_shape, another_shape, empty_dataspace, a_group, a_named_type, huge,
+    huge, values, values, soft_link, external_link, external_storage, virtual, virtual, inflating, small_chunks, odd_names,
     attributes, attributes, time_type, swapped, header,
 ]  # fmt: skip

@@ -11,9 +11,11 @@ from typing import Any
 from numpy.random import Generator
 
 NUMBERS = ["0", "-1", "1e300", "1e-300", "10000000000000", "nan", "inf", "-inf", "1e999", "9" * 5000, "0x" + "f" * 5000,
-           "2.5", "100000", "true", '"text"', "[]", "[1, 2]", "{}", "1979-05-27T07:32:00Z", '"\\u0000"', '"' + "x" * 500 + '"']  # fmt: skip
+           "2.5", "100000", "true", '"text"', "[]", "[1, 2]", "{}", "1979-05-27T07:32:00Z",
+           '"\\u0000"', '"' + "x" * 500 + '"']  # fmt: skip
 KEYS = {
-    "": ["seed", "acceleration", "center-fraction", "threads", "slices", "preset", "mask", "device", "batch", "compress",
+    "": ["seed", "acceleration", "center-fraction", "threads", "slices", "preset", "mask", "device", "batch",
+         "compress",
          "maps", "prewhiten", "prior", "decoder", "out", "config", "json", "maps-cache-size", "précis"],
     "network": ["channels", "in_channels", "skip_channels", "family", "activation", "nothing"],
     "model": ["iterations", "mu", "initial_iterations", "solve_iterations", "loss_fraction", "prior_variance",
@@ -67,7 +69,8 @@ def change_prior(path: Path, generator: Generator) -> None:
         if kind == "tensor" and names:
             field = pick(generator, ["dtype", "shape", "data_offsets"])
             header[pick(generator, names)][field] = pick(generator, [
-                "F64", "I64", "BF16", "F8_E4M3", "BOOL", "C64", "X", [], [0], [1], [2**62, 4], [-1], [0, 0], None, [1e300]])  # fmt: skip
+                "F64", "I64", "BF16", "F8_E4M3", "BOOL", "C64", "X", [], [0], [1], [2**62, 4], [-1], [0, 0], None,
+                [1e300]])  # fmt: skip
         elif kind == "metadata":
             _change_metadata(metadata, generator)
         elif kind in ("drop", "rename") and names:

@@ -34,9 +34,9 @@ def test_a_folder_without_permission_is_told(tmp_path: Path, monkeypatch: pytest
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "stat", refuse)
-    with pytest.raises(InputError, match="cannot be reached .permission denied"):
+    with pytest.raises(InputError, match=r"cannot be reached \(permission denied\)"):
         check_path(tmp_path / "a.h5")
-    with pytest.raises(InputError, match="cannot be read .permission denied"):
+    with pytest.raises(InputError, match=r"cannot be read \(permission denied\)"):
         require_regular_file(tmp_path / "a.h5", "a file")
 
 

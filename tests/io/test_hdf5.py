@@ -262,9 +262,10 @@ def test_a_fifo_or_a_device_is_refused_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [-1.0, 1e300, np.nan])
 def test_targets_are_finite_and_not_negative(tmp_path: Path, value: float) -> None:
     target = np.full((2, 8, 8), value)
-    with open_fastmri(write_fastmri(tmp_path / "a.h5", kspace=KSPACE, reconstruction_rss=target)) as volume:
-        with pytest.raises(InputError, match="reconstruction_rss, slice 0: expected finite numbers from 0"):
-            volume.scan(0)
+    path = write_fastmri(tmp_path / "a.h5", kspace=KSPACE, reconstruction_rss=target)
+    expected = "reconstruction_rss, slice 0: expected finite numbers from 0"
+    with open_fastmri(path) as volume, pytest.raises(InputError, match=expected):
+        volume.scan(0)
 
 
 def test_a_target_of_zeros_is_no_intensity_range(tmp_path: Path) -> None:

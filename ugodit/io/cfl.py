@@ -56,6 +56,8 @@ def write_cfl(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
 
 def _names(path: str | os.PathLike[str]) -> tuple[Path, Path]:
     path = Path(path)
+    if not path.name:
+        raise InputError(f"{path}: expected the name of a file, NAME.cfl, got a folder")
     stem = path.with_suffix("") if path.suffix in (".cfl", ".hdr") else path
     return stem.with_name(stem.name + ".hdr"), stem.with_name(stem.name + ".cfl")
 
