@@ -234,6 +234,6 @@ def header(file: h5py.File, name: str, generator: Generator) -> None:
 
 CHANGES: list[Change] = [
     missing, another_type, another_type, another_shape, another_shape, empty_dataspace, a_group, a_named_type, huge,
-    huge, values, values, soft_link, external_link, external_storage, virtual, virtual, inflating, small_chunks, odd_names,
-    attributes, attributes, time_type, swapped, header,
+    huge, values, values, soft_link, external_link, external_storage, virtual, virtual, inflating, small_chunks,
+    odd_names, attributes, attributes, time_type, swapped, header,
 ]  # fmt: skip

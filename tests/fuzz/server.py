@@ -95,7 +95,10 @@ def run_case(case: dict[str, Any], seeds: Path) -> dict[str, Any]:
     log = folder.with_suffix(".stderr").read_text(errors="backslashreplace")
     described = Path(f"{folder}.run")
     run = Run(*json.loads(described.read_text())) if described.exists() else None
-    wrong = judge(code, (usage.ru_maxrss - before) * 1024, log, folder, run, seeds)
+    try:
+        wrong = judge(code, (usage.ru_maxrss - before) * 1024, log, folder, run, seeds)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        wrong = f"no image to look at: {error}"
     seconds = time.monotonic() - began
     words = " ".join(run.words)[:200] if run else ""
     shutil.rmtree(folder, ignore_errors=True)
