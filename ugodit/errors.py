@@ -55,6 +55,4 @@ def _visible(character: str) -> str:
     """Controls, surrogates of undecodable bytes, and marks that turn the direction of writing, as their escapes."""
     if unicodedata.category(character)[0] != "C":
         return character
-    return (
-        character.encode("ascii", "backslashreplace").decode() if ord(character) > 126 else f"\\x{ord(character):02x}"
-    )
+    return f"\\x{ord(character):02x}" if character.isascii() else character.encode("ascii", "backslashreplace").decode()

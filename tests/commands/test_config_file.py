@@ -134,5 +134,5 @@ def test_absurd_values_are_refused_in_one_line(tmp_path: Path, text: str, messag
 def test_a_configuration_is_a_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.toml")
     for path in (tmp_path / "fifo.toml", Path("/dev/zero"), tmp_path):
-        with pytest.raises(InputError, match="--config: .*expected a TOML file, got a folder or a device"):
+        with pytest.raises(InputError, match=r"--config: .*expected a TOML file, got a folder or a device"):
             read_config(path)

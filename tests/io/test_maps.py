@@ -1,5 +1,6 @@
 """Sensitivity maps and BART's files, written and read back, and by BART itself."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
