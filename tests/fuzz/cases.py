@@ -140,6 +140,23 @@ def arguments(folder: Path, generator: Generator) -> Run:
     return _reconstruct(f"{option}={value}", *extra)
 
 
+def simulate(folder: Path, generator: Generator) -> Run:
+    """Options of `simulate` with values that nobody means."""
+    words = ["new.h5", "--size", "32x32", "--coils", "2"]
+    option = pick(
+        generator, ["--size", "--coils", "--slices", "--seed", "--snr", "--oversampling", "--magnitude", "out"]
+    )
+    value = pick(generator, [
+        "0", "-1", "1e300", "nan", "inf", "-inf", "9" * 5000, "10000000000000", "0:10000000000000", "9" * 18, "3:1",
+        "100000x100000", "0x5", "1x1", "10000000000x1", "scan.h5", "scan.h5:reconstruction_rss", "scan.h5:kspace",
+        "scan.h5:é/" * 50, "fifo.h5", "/dev/zero", "", "x" * 300, "nowhere/new.h5", "4096",
+    ])  # fmt: skip
+    os.mkfifo(folder / "fifo.h5")
+    if option == "out":
+        return Run("simulate", [value, *words[1:]])
+    return Run("simulate", [*words, f"{option}={value}"])
+
+
 def odd_scan_path(folder: Path, generator: Generator) -> Run:
     os.mkfifo(folder / "fifo.h5")
     name = pick(generator, [
@@ -159,6 +176,7 @@ KINDS: dict[str, tuple[Build, int]] = {
     "cache_damage": (cache_damage, 6), "result_damage": (result_damage, 6), "done_damage": (done_damage, 0),
     "target_damage": (target_damage, 3),
     "arguments": (arguments, 10), "odd_scan_path": (odd_scan_path, 3),
+    "simulate": (simulate, 3),
 }  # fmt: skip
 """How a case is built, and how often its kind comes up."""
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.random import Generator
 
 TYPES: list[Any] = [
-    "?", "i1", "u8", "f2", "f4", ">f8", "c8", ">c16", "S7", "O", np.dtype([("r", "f4"), ("i", "f4")]),
+    "?", "i1", "u8", "f2", "f4", ">f8", "c8", ">c16", "S7", h5py.string_dtype(), np.dtype([("r", "f4"), ("i", "f4")]),
     np.dtype([("a", "i4"), ("b", "S3")]), np.dtype(("f4", (2,))), h5py.ref_dtype, h5py.regionref_dtype,
     h5py.vlen_dtype(np.float32), h5py.enum_dtype({"a": 1, "b": 2}), h5py.opaque_dtype(np.dtype("V8")),
     h5py.opaque_dtype(np.dtype("M8[s]")), h5py.string_dtype("ascii", 5),

@@ -21,7 +21,8 @@ from ugodit.io.files import check_path, read_bytes, require_regular_file
         ("a\x1b[31m.h5", "expected a path of printable characters"),
         ("a\0.h5", "expected a path of printable characters"),
         ("x" * 300, "cannot be reached .*too long"),
-        ("a/" * 3000, "cannot be reached .*too long"),
+        ("a/" * 300, "expected at most 200 folders within one another"),
+        (("x" * 200 + "/") * 100, "cannot be reached .*too long"),
     ],
 )
 def test_paths_that_cannot_be_are_refused(tmp_path: Path, name: str, message: str) -> None:

@@ -24,6 +24,9 @@ from ugodit.io.hdf5 import HDF5File, hdf5_bytes, open_hdf5
 from ugodit.io.hdf5_dataset import HDF5Dataset
 from ugodit.io.ismrmrd_header import format_header, parse_header
 
+SMALLEST, LARGEST = 1e-30, 1e30
+"""Of k-space, at its largest: beyond these, images or their squares leave single precision."""
+
 
 class FastMRIVolume(Sliceable):
     """A multi-coil file, open for reading; made by `open_fastmri`. Slices are read one by one, never the whole file."""
@@ -57,6 +60,10 @@ class FastMRIVolume(Sliceable):
             kspace = torch.from_numpy(samples.astype(np.complex64, copy=False))
         if not torch.isfinite(torch.view_as_real(kspace)).all():
             raise InputError(f"{where}: expected finite numbers, got NaN or Inf; export the file again")
+        largest = float(torch.view_as_real(kspace).abs().max())
+        if largest > 0 and not SMALLEST <= largest <= LARGEST:
+            expected = f"expected a largest magnitude from {SMALLEST:g} to {LARGEST:g}"
+            raise InputError(f"{where}: {expected}, got {largest:g}; scale the k-space")
         acquired = (kspace != 0).flatten(0, 1).any(0)
         if not acquired.any():
             raise InputError(f"{where}: every sample is zero: nothing was measured; leave this slice out (`slices`)")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ugodit.errors import InputError
 
+MAX_PARTS = 200
+
 
 def check_path(path: Path) -> None:
     """InputError for a path that cannot name a file, or whose text would garble a terminal or a log.
@@ -20,6 +22,8 @@ def check_path(path: Path) -> None:
         raise InputError(f"{path}: expected a path in UTF-8, got other bytes; rename the file or folder")
     if not text.isprintable():
         raise InputError(f"{path}: expected a path of printable characters, got others; rename the file or folder")
+    if len(path.parts) > MAX_PARTS:
+        raise InputError(f"{path}: expected at most {MAX_PARTS} folders within one another, got {len(path.parts)}")
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
