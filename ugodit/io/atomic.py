@@ -96,5 +96,3 @@ def _alive(process: int) -> bool:
     except (OSError, OverflowError):
         return True  # somebody else's
     return True
-
-

@@ -92,9 +92,7 @@ class HDF5File:
         found: list[str] = []
 
         def add_from(group: h5py.h5g.GroupID, prefix: str) -> None:
-            names: list[bytes] = []
-            group.links.iterate(lambda name: names.append(name) or len(names) >= MAX_NAMES or None)
-            for name in names:
+            for name in _link_names(group):
                 if group.links.get_info(name).type == h5py.h5l.TYPE_HARD:
                     within = h5py.h5o.open(group, name)
                     if isinstance(within, h5py.h5d.DatasetID):
@@ -154,6 +152,18 @@ class HDF5File:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _link_names(group: h5py.h5g.GroupID) -> list[bytes]:
+    """The first names in a group."""
+    names: list[bytes] = []
+
+    def add(name: bytes) -> bool | None:
+        names.append(name)
+        return True if len(names) >= MAX_NAMES else None
+
+    group.links.iterate(add)
+    return names
 
 
 def hdf5_bytes(datasets: Mapping[str, Any], attributes: Mapping[str, Any]) -> memoryview:

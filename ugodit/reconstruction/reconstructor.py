@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
 
 from ugodit.calibration.cache import MapsCache
 from ugodit.calibration.pipeline import CoilPlan
