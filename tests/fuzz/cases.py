@@ -114,7 +114,7 @@ def result_damage(folder: Path, generator: Generator) -> Run:
 def done_damage(folder: Path, generator: Generator) -> Run:
     """A result that says that it is done, and is damaged."""
     result_damage(folder, generator)
-    return Run("reconstruct", WORDS, harmless=True)
+    return Run("reconstruct", WORDS)
 
 
 def target_damage(folder: Path, generator: Generator) -> Run:
@@ -173,7 +173,7 @@ KINDS: dict[str, tuple[Build, int]] = {
     "scan_flip": (scan_flip, 10), "scan_bytes": (scan_bytes, 15), "scan_changes": (scan_changes, 25),
     "maps_damage": (maps_damage, 8), "noise_damage": (noise_damage, 6), "cfl_damage": (cfl_damage, 5),
     "prior_flip": (prior_flip, 10), "prior_damage": (prior_damage, 12), "config_damage": (config_damage, 12),
-    "cache_damage": (cache_damage, 6), "result_damage": (result_damage, 6), "done_damage": (done_damage, 0),
+    "cache_damage": (cache_damage, 6), "result_damage": (result_damage, 6), "done_damage": (done_damage, 4),
     "target_damage": (target_damage, 3),
     "arguments": (arguments, 10), "odd_scan_path": (odd_scan_path, 3),
     "simulate": (simulate, 3),

@@ -97,7 +97,7 @@ def huge(file: h5py.File, name: str, generator: Generator) -> None:
     if chunks and generator.random() < 0.2:
         chunks = tuple(min(one, 2 ** int(generator.integers(12))) for one in size)
     options: dict[str, Any] = {"chunks": chunks} if chunks else {}
-    if generator.random() < 0.5:
+    if chunks and generator.random() < 0.5:  # without chunks they would be written
         options["fillvalue"] = np.ones((), dtype)[()]
     try:
         file.create_dataset(name, size, dtype, **options)

@@ -17,6 +17,8 @@ MAX_SIDE = 8192
 """Samples along the readout, or along the phase-encode axis."""
 MAX_PIXELS = 1 << 23
 """Of one slice: 4096 x 2048."""
+MAX_NOISE_SAMPLES = 1 << 24
+"""Of a noise scan, all coils together."""
 MAX_ACCELERATION = 1000.0
 
 _COPIES = 6
