@@ -26,7 +26,7 @@ from ugodit.io.hdf5_links import Follower, resolve
 MAX_ATTRIBUTES = 1000
 MAX_ATTRIBUTE_BYTES = 1 << 24
 MAX_NAMES = 1000
-_NAMES_SHOWN = 8
+_NAMES_SHOWN, _NAME_LENGTH = 8, 40
 
 
 def open_hdf5(path: Path, follow_links: bool = False) -> HDF5File:
@@ -79,7 +79,7 @@ class HDF5File:
         found: list[str] = []
 
         def add(name: bytes) -> bool | None:
-            found.append(name.decode("utf-8", "backslashreplace"))
+            found.append(name.decode("utf-8", "backslashreplace")[:_NAME_LENGTH])
             return True if len(found) > _NAMES_SHOWN else None
 
         with guarded(str(self.path)):
