@@ -61,9 +61,9 @@ def test_only_regular_files_of_a_sensible_size_are_read(tmp_path: Path) -> None:
 def test_temporary_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    ours = tmp_path / f".ugodit-{atomic._HOST}-{os.getpid()}-01234567.partial"
-    theirs = tmp_path / f".ugodit-{atomic._HOST}-{dead.pid}-01234567.partial"
-    elsewhere = tmp_path / ".ugodit-00000000-1-01234567.partial"
+    ours = tmp_path / f".a.h5.{atomic._HOST}-{os.getpid()}-01234567.partial"
+    theirs = tmp_path / f".a.h5.{atomic._HOST}-{dead.pid}-01234567.partial"
+    elsewhere = tmp_path / ".a.h5.00000000-1-01234567.partial"
     earlier = tmp_path / ".a.h5.01234567.partial"
     other = tmp_path / "a.partial"
     for path in (ours, theirs, elsewhere, earlier, other):
