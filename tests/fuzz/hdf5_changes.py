@@ -47,7 +47,12 @@ def _drop(file: h5py.File, name: str) -> Any:
     if isinstance(file.get(name, getlink=True), h5py.HardLink):
         with contextlib.suppress(OSError, TypeError):  # an earlier change may have left no data there
             found = file[name]
-            if isinstance(found, h5py.Dataset) and found.shape is not None and found.size < 10**6:
+            if (
+                isinstance(found, h5py.Dataset)
+                and found.shape is not None
+                and found.chunks is None
+                and found.size < 10**6
+            ):
                 content = found[()] if found.dtype.kind in "biufcS" else None
     if file.id.links.exists(name.encode()):
         del file[name]

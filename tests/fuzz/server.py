@@ -25,7 +25,10 @@ from fuzz.seeds import fresh_copy, write_seeds
 
 from ugodit.evaluation import pictures
 
-HANG = 60.0
+HANG, WAIT = 60.0, 600.0
+"""Seconds of computing, and on the clock: a machine may be busy with other things."""
+IDLE = 0.5
+"""Seconds of computing in `HANG` on the clock: less is a case that waits for something."""
 GROWTH = 1.5e9
 ROOM = 6 << 30
 """Of address space, beside what is there already."""
@@ -85,7 +88,7 @@ def run_case(case: dict[str, Any], seeds: Path) -> dict[str, Any]:
         found, state, usage = os.wait4(child, os.WNOHANG)
         if found:
             code = os.waitstatus_to_exitcode(state)
-        elif time.monotonic() - began > HANG:
+        elif _hangs(child, time.monotonic() - began):
             os.kill(child, signal.SIGKILL)
             _, state, usage = os.wait4(child, 0)
             code = 1000
@@ -113,12 +116,21 @@ def run_case(case: dict[str, Any], seeds: Path) -> dict[str, Any]:
     }
 
 
+def _hangs(child: int, seconds: float) -> bool:
+    """Whether a fork has computed for too long, or waits for what does not come."""
+    if seconds < HANG:
+        return False
+    fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+    computed = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return computed > HANG or seconds > WAIT or computed < IDLE
+
+
 def judge(code: int, growth: float, log: str, folder: Path, run: Run | None, seeds: Path) -> str:
     """What is wrong with how a case ended; "" for nothing."""
-    if run is None:
-        return "the case could not be built"
     if code == 1000:
         return "a hang"
+    if run is None:
+        return "the case could not be built"
     if code < 0:
         return f"signal {-code}"
     if code not in (0, 2) or "Traceback" in log:

@@ -274,3 +274,17 @@ def test_a_target_of_zeros_is_no_intensity_range(tmp_path: Path) -> None:
         assert volume.scan(0).target is not None
         with pytest.raises(InputError, match="expected a positive maximum, got 0"):
             volume.target_maximum()
+
+
+def test_a_damaged_heap_of_texts_is_found_before_hdf5_steps_through_it_for_ever(tmp_path: Path) -> None:
+    path = write_fastmri(tmp_path / "a.h5", kspace=KSPACE, attributes={"names": ["a", "b"]})
+    assert read_attributes(path) == {"names": ["a", "b"]}
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    free = heap + 16 + 2 * 24  # after its header and two objects
+    assert content[free : free + 2] == b"\0\0"
+    content[free + 8 : free + 16] = bytes(8)  # the free space has no length: the next object is itself
+    path.write_bytes(content)
+    assert read_attributes(path) == {}
+    with open_hdf5(path) as file, pytest.raises(InputError, match=r"a\.h5: its texts cannot be read"):
+        file.attribute("names")

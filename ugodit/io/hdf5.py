@@ -21,6 +21,7 @@ from ugodit.errors import InputError
 from ugodit.io.files import require_regular_file
 from ugodit.io.hdf5_dataset import HDF5Dataset
 from ugodit.io.hdf5_errors import guarded
+from ugodit.io.hdf5_heaps import check_heaps
 from ugodit.io.hdf5_links import Follower, resolve
 
 MAX_ATTRIBUTES = 1000
@@ -59,6 +60,7 @@ class HDF5File:
         self.path = path
         self._file = file
         self._follower = Follower(path, follow_links)
+        self._heaps_checked = False
 
     def __contains__(self, name: str) -> bool:
         """Whether the root group has a link of that name, wherever it leads."""
@@ -117,7 +119,11 @@ class HDF5File:
         with guarded(f"{self.path}: attribute `{name}`"):
             if not h5py.h5a.exists(self._file.id, name.encode()):
                 return None
-            size = h5py.h5a.open(self._file.id, name.encode()).get_storage_size()
+            found = h5py.h5a.open(self._file.id, name.encode())
+            size = found.get_storage_size()
+            if not self._heaps_checked and found.get_type().get_class() in (h5py.h5t.STRING, h5py.h5t.VLEN):
+                check_heaps(self.path)
+                self._heaps_checked = True
             if size > MAX_ATTRIBUTE_BYTES:
                 raise InputError(f"{self.path}: attribute `{name}`: expected at most {MAX_ATTRIBUTE_BYTES} bytes")
             return plain(self._file.attrs[name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import zlib
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from ugodit.data.limits import check_memory
 from ugodit.errors import InputError, named
 from ugodit.io.hdf5_errors import guarded
+from ugodit.io.hdf5_heaps import check_heaps
 
 MAX_CHUNK_BYTES = 1 << 29
 """HDF5 reads chunks whole, however few of their samples are wanted."""
@@ -68,6 +70,7 @@ class HDF5Dataset:
             if h5py.check_string_dtype(self.dtype) is None or self.shape != () or self.itemsize > MAX_TEXT_BYTES:
                 raise InputError(f"{self.where}: expected one string of XML, got {self}; remove the dataset")
             self._check_read(None)
+            check_heaps(Path(self._dataset.file.filename))
             text = self._dataset[()]
             if not isinstance(text, (str, bytes)) or len(text) > MAX_TEXT_BYTES:
                 raise InputError(f"{self.where}: expected one string of at most {MAX_TEXT_BYTES} bytes")
