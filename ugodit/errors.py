@@ -1,7 +1,11 @@
 """What ends a command in an orderly way: bad input (one line, exit code 2), and being told to stop (130, 143)."""
 
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+LINE_LENGTH = 300
+"""Characters of an error's line, at most."""
 
 
 class InputError(ValueError):
@@ -32,3 +36,23 @@ def named(where: str, hint: str = "") -> Iterator[None]:
         yield
     except InputError as error:
         raise type(error)(f"{where}: {error}{hint}" if where else f"{error}{hint}") from error
+
+
+def one_line(text: str, length: int = LINE_LENGTH) -> str:
+    """A message as one line for a terminal or a log: without control characters, and its middle left out if too long.
+
+    File names and what files hold come into messages as they are; escape sequences in them could rewrite a screen.
+    """
+    text = " ".join(text[: 100 * length].split())
+    shown = "".join(_visible(character) for character in text)
+    if len(shown) <= length:
+        return shown
+    before = (length - 5) // 2
+    return f"{shown[:before]} ... {shown[len(shown) - (length - 5 - before) :]}"
+
+
+def _visible(character: str) -> str:
+    """Controls, surrogates of undecodable bytes, and marks that turn the direction of writing, as their escapes."""
+    if unicodedata.category(character)[0] != "C":
+        return character
+    return f"\\x{ord(character):02x}" if character.isascii() else character.encode("ascii", "backslashreplace").decode()

@@ -1,11 +1,12 @@
 """The configuration file: what it changes, what it refuses, and what it called things in 0.1.0."""
 
+import os
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from ugodit.commands.config_file import configured_preset, split_tables
+from ugodit.commands.config_file import configured_preset, read_config, split_tables
 from ugodit.commands.options import parse
 from ugodit.commands.reconstruct import _parser
 from ugodit.errors import InputError
@@ -99,3 +100,39 @@ def test_the_command_line_beats_the_file(tmp_path: Path) -> None:
     assert (parsed.arguments.acceleration, parsed.arguments.zero_shot) == (6.0, True)
     assert parsed.preset.name == "fast"
     assert configured("[alone]\nsteps = 3").name == "balanced, changed"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = " + "[" * 100_000, "not TOML"),
+        ("x = " + "[" * 50 + "]" * 50, "tables at most 8 deep"),
+        ("[" + ".".join(["a"] * 5000) + "]", "tables at most 8 deep"),
+        ("[alone]\nsteps = " + "9" * 5000, "not TOML"),
+        ("[alone]\nsteps = 0x" + "f" * 5000, "integers of 64 bits"),
+        ("[alone]\nsteps = 10000000000000", r"\[alone\] steps: expected at most 1e\+07"),
+        ("[alone]\nmask_bank = 10000000000000", r"\[alone\] mask_bank: expected at most 1000"),
+        ("[alone]\nlearning_rate = 1e300", r"\[alone\] learning_rate: expected at most 1e\+09"),
+        ("[model]\nmu = 1e300", r"\[model\] mu: expected at most 1e\+06"),
+        ("[model]\nmu = 1e-300", r"\[model\] mu: expected a finite number above 0"),
+        ("[model]\niterations = 100000", r"\[model\] iterations: expected at most 100"),
+        ("[model]\nsolve_iterations = 10000000000000", r"\[model\] solve_iterations: expected at most 1000"),
+        ("[network]\nchannels = [4, 1000000]", r"\[network\] channels: expected 2 to 8 integers from 1 to 1024"),
+        ("acceleration = 1e300", "`acceleration`: expected a number from 1 to 1000"),
+        ("x = '" + "x" * (1 << 20) + "'", "of at most 1048576 bytes"),
+        ('out = "a\\u0000"', "printable characters"),
+    ],
+)
+def test_absurd_values_are_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    config, scan = tmp_path / "f.toml", tmp_path / "a.h5"
+    config.write_text(text)
+    scan.touch()
+    with pytest.raises(InputError, match=message):
+        parse(_parser(), [str(scan), *(["--out", "x"] * ("out =" not in text)), "--config", str(config)])
+
+
+def test_a_configuration_is_a_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.toml")
+    for path in (tmp_path / "fifo.toml", Path("/dev/zero"), tmp_path):
+        with pytest.raises(InputError, match=r"--config: .*expected a TOML file, got a folder or a device"):
+            read_config(path)

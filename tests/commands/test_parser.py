@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import pytest
 
 from ugodit.commands.parser import Parser, run
@@ -47,3 +50,31 @@ def test_a_programmers_error_is_not_hidden():
 
     with pytest.raises(TypeError, match="a bug"):
         run(broken)
+
+
+def test_an_errors_line_is_short_and_printable(capsys):
+    def hostile(argv):
+        raise InputError("scan\x1b[31m\u202e\udcff.h5: " + "x" * 5000 + " the end\n")
+
+    assert run(hostile) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert len(line) <= 301
+    assert line[:-1].isprintable()
+    assert line.startswith(r"ugodit: error: scan\x1b[31m\u202e\udcff.h5: xxx")
+    assert line.endswith("xxx the end\n")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\x1b[31m", os.fsdecode(b"\xff"), "a/" * 3000])
+def test_paths_that_cannot_be_are_told_by_whatever_option_has_them(capsys, tmp_path, name):
+    def command(argv):
+        parser = Parser(prog="ugodit thing")
+        parser.add_argument("scans", nargs="*", type=Path)
+        parser.add_argument("--out", type=Path)
+        parser.parse_args(argv)
+        return 0
+
+    for argv in ([name], ["--out", str(tmp_path / name)]):
+        assert run(command, argv) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert run(command, ["a.h5", "--out", str(tmp_path / "new" / "folder")]) == 0

@@ -99,15 +99,15 @@ def test_poisson_arguments_out_of_range_are_refused_by_name(arguments, named):
 
 @pytest.fixture
 def searches(monkeypatch):
-    """The shapes for which sigpy searched a Poisson-disc mask, with none found before."""
+    """The shapes for which a Poisson-disc mask was searched for, with none found before."""
     found = []
-    original = sigpy.mri.poisson
+    original = masks_module.search
 
-    def counted(shape, *arguments, **options):
+    def counted(shape, *arguments):
         found.append(shape)
-        return original(shape, *arguments, **options)
+        return original(shape, *arguments)
 
-    monkeypatch.setattr(sigpy.mri, "poisson", counted)
+    monkeypatch.setattr(masks_module, "search", counted)
     masks_module._poisson_disc_mask.cache_clear()
     yield found
     masks_module._poisson_disc_mask.cache_clear()
@@ -139,3 +139,26 @@ def test_what_is_refused_is_refused_again(searches):
     for _ in range(2):
         with pytest.raises(InputError, match="no Poisson-disc mask of 96 x 80 with 64 calibration lines reaches 60"):
             poisson_disc_mask((96, 80), 60, 64, 0)
+
+
+@pytest.mark.parametrize(
+    "case", [((96, 80), 4, 16, 5), ((64, 96), 2.2, 8, 1), ((48, 48), 12, 6, 2), ((40, 64), 3, 0, 3)]
+)
+def test_the_search_ends_where_sigpys_does(case):
+    shape, acceleration, calibration, seed = case
+    expected = sigpy.mri.poisson(shape, acceleration, calib=(calibration, calibration), dtype=bool, seed=seed)
+    np.testing.assert_array_equal(poisson_disc_mask(*case), expected)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("acceleration", [1.01, 1.2, 999.0, 1e300, np.inf])
+def test_an_acceleration_that_no_pattern_reaches_is_refused_soon(acceleration):
+    with pytest.raises(InputError, match="`acceleration`: "):
+        poisson_disc_mask((160, 144), acceleration, 12, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_absurd_accelerations_are_refused(kind):
+    for acceleration in (1e300, 1e13, np.inf):
+        with pytest.raises(InputError, match="`acceleration`: expected a number from 1 to 1000"):
+            cartesian_mask(kind, 40, acceleration, 0.1, 0)

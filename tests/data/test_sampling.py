@@ -23,8 +23,8 @@ def scan(mask: torch.Tensor | None = None, seed: int = 0) -> Scan:
     ("changes", "message"),
     [
         ({"kind": "spiral"}, "`kind`: expected one of random, equispaced, .*, poisson, got 'spiral'"),
-        ({"acceleration": 0.5}, "`acceleration`: expected a number from 1 up, got 0.5"),
-        ({"acceleration": float("nan")}, "`acceleration`: expected a number from 1 up, got nan"),
+        ({"acceleration": 0.5}, "`acceleration`: expected a number from 1 to 1000, got 0.5"),
+        ({"acceleration": float("nan")}, "`acceleration`: expected a number from 1 to 1000, got nan"),
         ({"center_fraction": 0.0}, "`center_fraction`: expected a number above 0 and below 1, got 0.0"),
         ({"center_fraction": 1.0}, "`center_fraction`: expected a number above 0 and below 1, got 1.0"),
         ({"seed": -1}, "`seed`: expected whole numbers from 0 to 2\\^32 - 1, got -1"),

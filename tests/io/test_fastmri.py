@@ -143,6 +143,8 @@ def test_a_bad_volume_is_refused_in_one_line(tmp_path, datasets, message):
         (lambda kspace: kspace.__setitem__((1, 0, 3, 4), np.nan), "kspace, slice 1: expected finite"),
         (lambda kspace: kspace.__setitem__((1, 1, 3, 4), complex(0, np.inf)), "kspace, slice 1: expected finite"),
         (lambda kspace: kspace.__setitem__((1, 0, 0, 0), 1e300), "kspace, slice 1: expected finite"),
+        (lambda kspace: kspace.__setitem__((1, 0, 0, 0), 1e38), "kspace, slice 1: expected a largest magnitude from"),
+        (lambda kspace: kspace.__setitem__(1, 1e-40), "kspace, slice 1: expected a largest magnitude from 1e-30"),
         (lambda kspace: kspace.__setitem__(1, 0), "kspace, slice 1: every sample is zero"),
     ],
 )

@@ -1,5 +1,6 @@
 """Sensitivity maps and BART's files, written and read back, and by BART itself."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -118,3 +119,63 @@ def test_missing_and_damaged_files(tmp_path: Path) -> None:
         write_maps(tmp_path / "maps.npy", torch.ones(1, 1, 2, 2, dtype=torch.complex64))
     with pytest.raises(InputError, match="cannot be written"):
         write_maps(tmp_path / "no" / "maps.h5", torch.ones(1, 1, 2, 2, dtype=torch.complex64))
+
+
+@pytest.mark.parametrize("value", [1e-40, 1e-20, 1e30])
+def test_maps_of_no_sensible_magnitude_are_refused(tmp_path: Path, value: float) -> None:
+    path = tmp_path / "maps.h5"
+    with h5py.File(path, "w") as file:
+        file["maps"] = np.full((1, 3, 4, 4), value, np.complex64)
+    with pytest.raises(InputError, match="maps, slice 0: expected magnitudes of about 1, got up to"):
+        open_maps(path, (1, 3, 4, 4)).read(0)
+
+
+@pytest.mark.parametrize("listed", ["text", [-1], [0.5], [[0]], np.float32(0)])
+def test_slices_that_are_no_numbers_of_slices_are_refused(tmp_path: Path, listed: object) -> None:
+    path = tmp_path / "maps.h5"
+    with h5py.File(path, "w") as file:
+        file["maps"] = np.ones((1, 3, 4, 4), np.complex64)
+        file.attrs["slices"] = listed
+    with pytest.raises(InputError, match="attribute `slices`: expected numbers of slices"):
+        open_maps(path, (1, 3, 4, 4))
+
+
+def test_empty_and_virtual_maps_are_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "empty.h5", "w") as file:
+        file["maps"] = h5py.Empty("c8")
+    with pytest.raises(InputError, match="maps: expected data, got an empty dataspace"):
+        open_maps(tmp_path / "empty.h5", (1, 3, 4, 4))
+    layout = h5py.VirtualLayout((1, 3, 4, 4), "c8")
+    layout[...] = h5py.VirtualSource("nowhere.h5", "maps", (1, 3, 4, 4))
+    with h5py.File(tmp_path / "virtual.h5", "w") as file:
+        file.create_virtual_dataset("maps", layout)
+    for follow, message in ((False, "--follow-links"), (True, "there is no such file")):
+        with pytest.raises(InputError, match=message):
+            open_maps(tmp_path / "virtual.h5", (1, 3, 4, 4), follow_links=follow)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# Dimensions\n4294967296 4294967296 4294967296\n", "expected 633825300114114700748351602688 bytes"),
+        ("# Dimensions\n" + "9" * 5000 + "\n", "expected a line '# Dimensions'"),
+        ("# Dimensions\n" + "1 " * 600_000, "at most 1048576 bytes"),
+    ],
+)
+def test_sizes_of_a_cfl_are_told_from_its_length(tmp_path: Path, text: str, message: str) -> None:
+    write_cfl(tmp_path / "a", random_complex((4, 4)))
+    (tmp_path / "a.hdr").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_cfl(tmp_path / "a")
+
+
+def test_fifos_of_a_cfl_are_refused(tmp_path: Path) -> None:
+    for suffix in (".hdr", ".cfl"):
+        write_cfl(tmp_path / "a", random_complex((4, 4)))
+        (tmp_path / f"a{suffix}").unlink()
+        os.mkfifo(tmp_path / f"a{suffix}")
+        with pytest.raises(InputError, match="got a folder or a device"):
+            read_cfl(tmp_path / "a")
+        (tmp_path / f"a{suffix}").unlink()
+    with pytest.raises(InputError, match="expected the name of a file"):
+        read_cfl(".")

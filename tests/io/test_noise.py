@@ -1,5 +1,6 @@
 """Noise scans from files."""
 
+import os
 from pathlib import Path
 
 import h5py
@@ -51,3 +52,17 @@ def test_missing_files(tmp_path: Path) -> None:
         read_noise(tmp_path / "none.h5")
     with pytest.raises(InputError, match="expected a BART header"):
         read_noise(tmp_path / "none")
+
+
+def test_noise_is_limited_and_links_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(tmp_path / "many.h5", "w") as file:
+        file.create_dataset("noise", (4, 10**12), "c8", chunks=(1, 1000))
+    with pytest.raises(InputError, match=r"many\.h5: noise: expected at most 16777216 samples, got"):
+        read_noise(tmp_path / "many.h5")
+    with h5py.File(tmp_path / "link.h5", "w") as file:
+        file["noise"] = h5py.ExternalLink("/etc/passwd", "/noise")
+    with pytest.raises(InputError, match="noise: links to another file, '/etc/passwd'"):
+        read_noise(tmp_path / "link.h5")
+    os.mkfifo(tmp_path / "fifo.h5")
+    with pytest.raises(InputError, match="got a folder or a device"):
+        read_noise(tmp_path / "fifo.h5")

@@ -246,3 +246,88 @@ def test_changed_options_of_a_prior_of_0_1_0_are_refused(tmp_path):
     # In another order they are the same.
     save_file(tensors, path, {**metadata, "training": json.dumps(dict(reversed(training.items())))})
     assert Prior.load(path).hash == Prior.load(EARLIER).hash
+
+
+def changed(path, name, text):
+    """A prior with another text in its metadata."""
+    trained().save(path)
+    tensors, metadata = contents(path)
+    save_file(tensors, path, {**metadata, name: text})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("training", '{"a":' * 20 + "1" + "}" * 20),
+        ("training", '{"a":' * 50_000 + "1" + "}" * 50_000),
+        ("training", '{"a": ' + "9" * 5000 + "}"),
+        ("training", '{"a": 1e999}'),
+        ("provenance", '{"a": NaN}'),
+        ("provenance", '{"a": [[18446744073709551616]]}'),
+        ("model", "[]"),
+    ],
+)
+def test_metadata_is_shallow_json_of_finite_numbers(tmp_path, name, text):
+    refused(changed(tmp_path / "p.safetensors", name, text), f"metadata {name}: expected a JSON object of finite")
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "9" * 5000, "٣" * 3])
+def test_versions_are_small_numbers(tmp_path, text):
+    refused(changed(tmp_path / "p.safetensors", "format_version", text), "format_version")
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value", "message"),
+    [
+        ("model", "iterations", 10**6, "iterations: expected at most 100"),
+        ("model", "solve_iterations", 10**13, "solve_iterations: expected at most 1000"),
+        ("model", "mu", 1e300, "mu: expected at most 1e+06"),
+        ("network", "channels", [10**9, 10**9], "channels: expected 2 to 8 integers from 1 to 1024"),
+        ("network", "in_channels", 10**12, "in_channels: expected an integer from 1 to 1024"),
+    ],
+)
+def test_what_a_prior_asks_for_is_limited(tmp_path, part, field, value, message):
+    path = tmp_path / "p.safetensors"
+    prior = trained()
+    prior.save(path)
+    tensors, metadata = contents(path)
+    values = {**json.loads(metadata[part]), field: value}
+    documents = [json.loads(metadata[name]) for name in ("network", "model", "training")]
+    documents[["network", "model", "training"].index(part)] = values
+    metadata |= {part: json.dumps(values), "hash": json.dumps(contents_hash(documents, tensors))}
+    save_file(tensors, path, metadata)
+    refused(path, message)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (torch.tensor(1), "extra.log_mu: expected at most 1024 finite numbers, float32, got int64 ()"),
+        (torch.tensor(0.5, dtype=torch.bfloat16), "float32, got bfloat16"),
+        (torch.tensor(float("nan")), "extra.log_mu: expected at most 1024 finite numbers"),
+        (torch.ones(2000), "got float32 (2000,)"),
+        (torch.ones(2), "extra.log_mu: expected one number from -30 to 30, got shape (2,)"),
+        (torch.tensor(1e4), "extra.log_mu: expected one number from -30 to 30"),
+    ],
+)
+def test_small_tensors_are_small_and_float32(tmp_path, tensor, message):
+    path = tmp_path / "p.safetensors"
+    trained().save(path)
+    tensors, metadata = contents(path)
+    save_file({**tensors, "extra.log_mu": tensor}, path, metadata)
+    refused(path, message)
+
+
+@pytest.mark.parametrize("length", [2**63, 10**9, 17 * 2**20])
+def test_a_header_has_a_length_before_it_is_parsed(tmp_path, length):
+    path = tmp_path / "p.safetensors"
+    with path.open("wb") as file:
+        file.write(length.to_bytes(8, "little") + b" " * 100)
+        file.truncate(min(length + 200, 20 * 2**20))
+    refused(path, "a truncated or foreign file (a header of")
+
+
+def test_a_prior_is_a_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    refused(tmp_path / "fifo", "expected a prior (safetensors), got a folder or a device")

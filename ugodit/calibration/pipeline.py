@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ugodit.calibration import Compression, Whitening, compress_coils, prewhiten
-from ugodit.calibration.cache import cached_maps
+from ugodit.calibration.cache import MapsCache, cached_maps
 from ugodit.calibration.compression import Method
 from ugodit.data.scan import Scan
 from ugodit.errors import named
@@ -39,9 +39,9 @@ class Noise:
     """complex64 (C, N)"""
 
     @classmethod
-    def read(cls, path: Path) -> Noise:
-        """From a file; InputError as `read_noise` raises it."""
-        return cls(path, read_noise(path))
+    def read(cls, path: Path, *, follow_links: bool = False) -> Noise:
+        """From a file; arguments and InputError as for `read_noise`."""
+        return cls(path, read_noise(path, follow_links=follow_links))
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,15 @@ class Calibrated:
 
 
 def calibrate(
-    scan: Scan, plan: CoilPlan, cache: Path | None, digest: str, on_maps: Callable[[Tensor], None] | None = None
+    scan: Scan,
+    plan: CoilPlan,
+    cache: MapsCache | Path | None,
+    digest: str,
+    on_maps: Callable[[Tensor], None] | None = None,
 ) -> Calibrated:
     """Whiten an undersampled scan, find or read its maps, compress both.
 
-    cache: folder of maps found before. digest: `scan.digest()`, which the caller has. on_maps: is given the maps
+    cache: maps found before. digest: `scan.digest()`, which the caller has. on_maps: is given the maps
     (C, H, W) of the scan's own coils.
     """
     white, whitening = plan.whitened(scan)

@@ -1,4 +1,4 @@
-"""The options --maps, --write-maps, --prewhiten and --compress."""
+"""The options --maps, --write-maps, --prewhiten and --compress, and those of the maps' cache."""
 
 from __future__ import annotations
 
@@ -42,6 +42,23 @@ def add_coil_options(parser: Parser) -> None:
         type=Path,
         metavar="PATH",
         help="write the maps that were used: a name that ends in .h5 or .cfl, or a folder for a NAME.h5 for each scan",
+    )
+
+
+def add_cache_options(parser: Parser, default: str) -> None:
+    """Where sensitivity maps are kept for the next run. default: where they are without the option."""
+    parser.add_argument(
+        "--maps-cache",
+        type=Path,
+        metavar="DIR|off",
+        help=f"keep sensitivity maps in this folder, for runs to come (default: {default})",
+    )
+    parser.add_argument(
+        "--maps-cache-size",
+        type=float,
+        default=10.0,
+        metavar="GB",
+        help="how large that folder may grow; the maps that were not used for longest go first (default %(default)g)",
     )
 
 

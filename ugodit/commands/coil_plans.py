@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 import ugodit
+from ugodit.calibration.cache import MapsCache
 from ugodit.calibration.pipeline import CoilPlan, Noise
 from ugodit.data.volume import Volume, VolumeSlices, location
 from ugodit.errors import InputError, OutputError, named
@@ -27,14 +28,23 @@ def coil_plan(slices: VolumeSlices, arguments: argparse.Namespace) -> CoilPlan:
     if isinstance(size, int) and size > coils:
         raise InputError(f"--compress: {location(slices.volume)}: expected from 1 to its {coils} coils, got {size}")
     maps = _maps(slices, arguments)
-    return CoilPlan(_noise(slices.volume, arguments.prewhiten), size, arguments.compress_method, maps)
+    noise = _noise(slices.volume, arguments.prewhiten, arguments.follow_links)
+    return CoilPlan(noise, size, arguments.compress_method, maps)
 
 
-def _noise(volume: Volume, asked: Path | None) -> Literal["outer"] | Noise | None:
+def maps_cache(arguments: argparse.Namespace, default: Path | None) -> MapsCache | None:
+    """What --maps-cache and --maps-cache-size ask for; by default a cache in the folder `default`."""
+    folder: Path | None = arguments.maps_cache or default
+    if folder is None or str(folder) == "off":
+        return None
+    return MapsCache(folder, arguments.maps_cache_size)
+
+
+def _noise(volume: Volume, asked: Path | None, follow_links: bool) -> Literal["outer"] | Noise | None:
     if asked is None or str(asked) == "outer":
         return "outer" if asked else None
     with named("--prewhiten"):
-        noise = Noise.read(asked)
+        noise = Noise.read(asked, follow_links=follow_links)
     found = noise.samples.shape[0]
     if found != volume.shape[1]:
         raise InputError(
@@ -64,7 +74,7 @@ def _maps(slices: VolumeSlices, arguments: argparse.Namespace) -> MapsFile | Non
             "one file; do the scans one by one, or put their maps into a folder"
         )
     with named("--maps"):
-        file = open_maps(path, volume.shape, slices.indices)
+        file = open_maps(path, volume.shape, slices.indices, follow_links=arguments.follow_links)
     if file.sets > 1:
         raise InputError(
             f"--maps: {path}: expected one set of maps a slice, got {file.sets}, which networks cannot take; give the "

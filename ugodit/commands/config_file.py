@@ -15,15 +15,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ugodit.errors import InputError
+from ugodit.data.limits import is_sensible
+from ugodit.errors import InputError, named
 from ugodit.fit.config_fields import checked_fields
 from ugodit.fit.fit_config import AdaptConfig, FitConfig, TrainConfig
 from ugodit.fit.model_config import ModelConfig
+from ugodit.io.files import check_path, read_bytes
 from ugodit.networks.config import NetworkConfig
 from ugodit.priors.earlier_names import MODEL_FIELDS, today
 from ugodit.priors.presets import Preset, preset
 
 FITS: dict[str, type[FitConfig]] = {"train": TrainConfig, "adapt": AdaptConfig, "alone": FitConfig}
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 8
 TABLES = ("network", "model", *FITS)
 Tables = dict[str, dict[str, Any]]
 
@@ -39,13 +43,16 @@ def in_table(table: str) -> Iterator[None]:
 
 def read_config(path: Path) -> dict[str, Any]:
     """The file's content. InputError where it cannot be read, or is not TOML."""
+    with named("--config"):
+        check_path(path)
+        content = read_bytes(path, "a TOML file", MAX_BYTES)
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise InputError(f"--config: {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        found = tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
         raise InputError(f"--config: {path}: not TOML: {error}") from error
+    if not is_sensible(found, MAX_DEPTH, finite=False):
+        raise InputError(f"--config: {path}: expected integers of 64 bits and tables at most {MAX_DEPTH} deep")
+    return found
 
 
 def split_tables(path: Path, content: Mapping[str, Any]) -> tuple[dict[str, Any], Tables]:

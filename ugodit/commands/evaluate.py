@@ -28,6 +28,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("reconstructions", metavar="RECON_DIR", type=Path, help="folder of .h5 files, or one file")
     parser.add_argument("--target", metavar="DIR", type=Path, required=True, help="folder of scans of the same names")
     parser.add_argument("--square", action="store_true", help="score columns x columns, as fastMRI's evaluate.py does")
+    parser.add_argument(
+        "--follow-links",
+        action="store_true",
+        help="also read targets that lie in other files of the scans' folder (default: refuse it)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON for machines")
     return parser
 
@@ -46,7 +51,7 @@ def _main(argv: Sequence[str] | None) -> int:
     for path in paths:
         if not (targets / path.name).exists():
             raise InputError(f"{path}: expected its scan at {targets / path.name}, which does not exist")
-        scores.append(score(path, targets / path.name, square=options.square))
+        scores.append(score(path, targets / path.name, square=options.square, follow_links=options.follow_links))
     if options.json:
         print(json.dumps(_summary(scores), indent=2))
     else:

@@ -15,6 +15,7 @@ from ugodit.commands.parser import EARLIER_OPTIONS, Parser
 from ugodit.data.masks import ALL_KINDS, check_acceleration, check_center_fraction
 from ugodit.errors import InputError
 from ugodit.fit.config_fields import did_you_mean
+from ugodit.io.files import require_regular_file
 from ugodit.priors.presets import PRESETS, Preset
 
 
@@ -66,6 +67,11 @@ def add_running_options(parser: Parser) -> None:
         metavar="F.toml",
         help="options by name, and tables [network], [model], [train], [adapt], [alone]",
     )
+    group.add_argument(
+        "--follow-links",
+        action="store_true",
+        help="also read what scans, maps and noise scans keep in other files of the same folder (default: refuse it)",
+    )
     group.add_argument("--json", action="store_true", help="print results as JSON")
 
 
@@ -105,12 +111,9 @@ def parse(parser: Parser, argv: Sequence[str] | None) -> Parsed:
 
 
 def check_scans(paths: Sequence[Path]) -> None:
-    """InputError for a file that is not there."""
+    """InputError for a file that is not there, or is none."""
     for path in paths:
-        if not path.exists():
-            raise InputError(f"{path}: there is no such file")
-        if not path.is_file():
-            raise InputError(f"{path}: expected an HDF5 file, got a folder or a device")
+        require_regular_file(path, "an HDF5 file")
 
 
 def set_threads(arguments: argparse.Namespace) -> None:

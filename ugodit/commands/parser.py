@@ -11,11 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from ugodit.errors import InputError, NotBuiltError, Terminated
+from ugodit.errors import LINE_LENGTH, InputError, NotBuiltError, Terminated, one_line
 from ugodit.fit.config_fields import did_you_mean
+from ugodit.io.files import check_path
 
 EARLIER_OPTIONS = {"--unadapted": "--zero-shot", "--start": "--decoder"}
 """Options that had another name in ugodit 0.1.0, and are still taken by it."""
@@ -37,6 +39,7 @@ OPTION_OF = {
     "prewhiten": "--prewhiten",
     "compress": "--compress",
     "maps": "--maps",
+    "maps_cache_size": "--maps-cache-size",
     "learning_rate": "learning_rate (--config)",
     "anatomy": "--anatomy",
     "shape": "--size",
@@ -67,6 +70,10 @@ class Parser(argparse.ArgumentParser):
             self.error(
                 f"{unknown[0]}: unknown option{guess}" if unknown[0].startswith("-") else f"{unknown[0]}: not expected"
             )
+        for value in vars(found).values():
+            for path in value if isinstance(value, list) else [value]:
+                if isinstance(path, Path):
+                    check_path(path)
         return found
 
     def _today(self, word: str) -> str:
@@ -119,7 +126,7 @@ def run(command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
 
 def complain(error: InputError) -> None:
     """The one line that says what is wrong."""
-    print(f"ugodit: error: {in_options(' '.join(str(error).split()))}", file=sys.stderr)
+    print("ugodit: error: " + one_line(in_options(str(error)), LINE_LENGTH - 15), file=sys.stderr)
 
 
 _began = time.perf_counter()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ugodit.commands.coil_options import add_coil_options
+from ugodit.commands.coil_options import add_cache_options, add_coil_options
 from ugodit.commands.config_file import in_table, refuse_without_effect
 from ugodit.commands.options import (
     Parsed,
@@ -51,14 +51,14 @@ def _main(argv: Sequence[str] | None) -> int:
     except OSError as error:
         raise InputError(f"--out: {arguments.out}: cannot be made a folder: {error.strerror}") from error
     for path in arguments.scans:  # What is wrong with the last is said before the first is fitted.
-        with opened(path, arguments.slices) as slices:
+        with opened(path, arguments.slices, follow_links=arguments.follow_links) as slices:
             maps_target(slices.volume, arguments, _output(slices, arguments))
             coil_plan(slices, arguments)
     rows: list[dict[str, Any]] = []
     broken = 0
     for path in arguments.scans:
         try:
-            with opened(path, arguments.slices) as slices:
+            with opened(path, arguments.slices, follow_links=arguments.follow_links) as slices:
                 found = reconstruct_volume(slices, reconstructor, arguments, _output(slices, arguments))
         except InputError as error:
             if isinstance(error, OutputError) or len(arguments.scans) == 1:
@@ -106,6 +106,7 @@ def _parser() -> Parser:
     parser.add_argument("--overwrite", action="store_true", help="do volumes again that are already done")
     add_sampling_options(parser)
     add_coil_options(parser)
+    add_cache_options(parser, "the folder maps in DIR of --out")
     add_running_options(parser)
     return parser
 
@@ -158,6 +159,7 @@ def _is_own_group(arguments: argparse.Namespace) -> bool:
 
 
 def _reconstructor(parsed: Parsed) -> Reconstructor:
+    from ugodit.commands.coil_plans import maps_cache
     from ugodit.priors.prior import Prior
     from ugodit.reconstruction.reconstructor import Reconstructor
 
@@ -179,7 +181,7 @@ def _reconstructor(parsed: Parsed) -> Reconstructor:
         batch=arguments.batch,
         seed=arguments.seed,
         device=arguments.device,
-        maps_cache=arguments.out / "maps",
+        maps_cache=maps_cache(arguments, arguments.out / "maps"),
     )
 
 

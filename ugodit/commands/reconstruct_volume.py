@@ -17,7 +17,7 @@ from ugodit.commands.parser import seconds_so_far
 from ugodit.commands.progress import ProgressObserver
 from ugodit.evaluation import metrics
 from ugodit.evaluation.pictures import reconstruction_picture
-from ugodit.io.atomic import remove_partial_files
+from ugodit.io.atomic import remove_left_over
 from ugodit.reconstruction.volumes import WAIT, VolumeRun
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def reconstruct_volume(
             _say(name, "another process has just done it with these settings")
             return []
         if store.is_alone():
-            remove_partial_files(arguments.out, name)
+            remove_left_over(arguments.out)
         if store.message:
             _say(name, store.message)
         try:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ugodit.commands.parser import Parser, run
-from ugodit.errors import InputError
+from ugodit.data.limits import check_kspace_size
+from ugodit.errors import InputError, named
 
 ANATOMIES = ("knee", "brain")
 """What `simulation.phantom` draws."""
@@ -48,6 +49,10 @@ def _main(argv: Sequence[str] | None) -> int:
     if options.out.suffix != ".h5":
         raise InputError(f"{options.out}: expected a file name that ends in .h5")
     slices = _slices(options.slices)
+    if options.magnitude is None and min(options.coils, options.oversampling) > 0:
+        rows, columns = _size(options.size)
+        with named("--slices, --coils, --size, --oversampling"):
+            check_kspace_size((slices.stop - slices.start, options.coils, rows * options.oversampling, columns))
     from ugodit.io.fastmri import write_volume  # these need torch or scipy: after the arguments are checked
     from ugodit.io.reconstructions import read_reconstruction
     from ugodit.simulation import phantom
@@ -99,14 +104,15 @@ def _slices(text: str) -> range:
         found = range(int(first or 0), int(last)) if colon else range(int(first))
     except ValueError:
         found = range(0)
-    if len(found) == 0 or found.start < 0:
+    # A range may be longer than `len` can say.
+    if not 0 <= found.start < found.stop:
         raise InputError(f"--slices: expected a number of slices or a range such as 0:4, got {text!r}")
     return found
 
 
 def _size(text: str) -> tuple[int, int]:
     rows, _, columns = text.partition("x")
-    if not (rows.isdecimal() and columns.isdecimal()):
+    if not (rows.isdecimal() and columns.isdecimal()) or max(len(rows), len(columns)) > 9:
         raise InputError(f"--size: expected ROWSxCOLUMNS such as 320x320, got {text!r}")
     return int(rows), int(columns)
 

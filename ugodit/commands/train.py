@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ugodit.commands.coil_options import add_coil_options
+from ugodit.commands.coil_options import add_cache_options, add_coil_options
 from ugodit.commands.options import (
     Parsed,
     add_running_options,
@@ -51,6 +51,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _train(parsed: Parsed, device: torch.device, group: Group) -> int:
+    from ugodit.commands.coil_plans import maps_cache
     from ugodit.commands.progress import ProgressObserver
     from ugodit.reconstruction.training import Training
 
@@ -63,7 +64,7 @@ def _train(parsed: Parsed, device: torch.device, group: Group) -> int:
         sampling=sampling_of(arguments),
         seed=arguments.seed,
         device=device,
-        maps_cache=arguments.maps_cache,
+        maps_cache=maps_cache(arguments, None),
         group=group,
     )
     _add(training, arguments)
@@ -92,11 +93,11 @@ def _add(training: Training, arguments: argparse.Namespace) -> None:
     from ugodit.reconstruction.training import opened
 
     for path in arguments.scans:
-        with opened(path, arguments.slices) as slices:
+        with opened(path, arguments.slices, follow_links=arguments.follow_links) as slices:
             maps_target(slices.volume, arguments, arguments.out)
             coil_plan(slices, arguments)
     for path in arguments.scans:
-        with opened(path, arguments.slices) as slices:
+        with opened(path, arguments.slices, follow_links=arguments.follow_links) as slices:
             maps = MapsToWrite(maps_target(slices.volume, arguments, arguments.out), slices)
             training.add(slices, coil_plan(slices, arguments), maps.on_maps)
             maps.write()
@@ -126,8 +127,8 @@ def _parser() -> Parser:
         metavar="N",
         help="keep the state every N steps in P.safetensors.checkpoint, 0 for never (default %(default)s)",
     )
-    parser.add_argument("--maps-cache", type=Path, metavar="DIR", help="keep sensitivity maps in this folder")
     add_sampling_options(parser)
     add_coil_options(parser)
+    add_cache_options(parser, "none")
     add_running_options(parser)
     return parser

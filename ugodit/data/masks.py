@@ -6,17 +6,17 @@ integer, or a tuple of integers such as `tuple(map(ord, file_name))`. Both draw 
 whose stream is frozen.
 """
 
-import contextlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ugodit.data.limits import MAX_ACCELERATION, MAX_PIXELS
+from ugodit.data.poisson import search
 from ugodit.errors import InputError
 
 Mask = NDArray[np.bool_]
-_POISSON_STARTS = 8
 
 
 def cartesian_mask(
@@ -60,8 +60,13 @@ def poisson_disc_mask(shape: tuple[int, int], acceleration: float, calibration: 
     height, width = shape
     if height < 2 or width < 2:
         raise InputError(f"`shape`: expected at least 2 x 2 samples, got {height} x {width}")
-    if not 1 < acceleration < np.inf:
-        raise InputError(f"`acceleration`: expected a number above 1 for a Poisson-disc mask, got {acceleration}")
+    if height * width > MAX_PIXELS:
+        raise InputError(f"`shape`: expected at most {MAX_PIXELS} samples, got {height} x {width}")
+    if not 1 < acceleration <= MAX_ACCELERATION:
+        raise InputError(
+            f"`acceleration`: expected a number above 1, up to {MAX_ACCELERATION:g}, for a Poisson-disc mask, got "
+            f"{acceleration:g}"
+        )
     if not 0 <= calibration < min(shape):
         raise InputError(f"`calibration`: expected from 0 to below {min(shape)} lines, got {calibration}")
     mask_generator(seed)
@@ -71,15 +76,10 @@ def poisson_disc_mask(shape: tuple[int, int], acceleration: float, calibration: 
 @lru_cache(maxsize=16)
 def _poisson_disc_mask(shape: tuple[int, int], acceleration: float, calibration: int, seed: int) -> Mask:
     """Searched for once for all slices of a volume: it takes a second."""
-    from sigpy.mri import poisson  # here, as it brings numba along: seconds that no other mask needs
-
+    mask = search(shape, acceleration, calibration, int(seed))
+    if mask is not None:
+        return mask
     height, width = shape
-    # On small grids sigpy's first point may find no free neighbour, and its pattern ends there: start from another.
-    for attempt in range(_POISSON_STARTS):
-        start = (int(seed) + attempt * 1_000_003) % 2**32
-        with contextlib.suppress(ValueError):
-            mask = poisson(shape, acceleration, calib=(calibration, calibration), dtype=bool, seed=start)
-            return np.ascontiguousarray(mask, dtype=bool)
     raise InputError(
         f"`acceleration`: no Poisson-disc mask of {height} x {width} with {calibration} calibration lines reaches "
         f"{acceleration:g}; try another acceleration"
@@ -165,8 +165,8 @@ def check_kind(kind: str) -> None:
 
 
 def check_acceleration(acceleration: float) -> None:
-    if not 1 <= acceleration < np.inf:
-        raise InputError(f"`acceleration`: expected a number from 1 up, got {acceleration}")
+    if not 1 <= acceleration <= MAX_ACCELERATION:
+        raise InputError(f"`acceleration`: expected a number from 1 to {MAX_ACCELERATION:g}, got {acceleration:g}")
 
 
 def check_center_fraction(center_fraction: float) -> None:

@@ -24,19 +24,28 @@ class Scores:
     nmse: float
 
 
-def score(reconstruction: str | os.PathLike[str], target: str | os.PathLike[str], *, square: bool = False) -> Scores:
+def score(
+    reconstruction: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    square: bool = False,
+    follow_links: bool = False,
+) -> Scores:
     """Compare `reconstruction` in one file with `reconstruction_rss` in the other.
 
     A reconstruction of some slices only says which in its attribute `slices`. A larger target is cropped to the
-    reconstruction's size; `square` crops both to columns x columns, as fastMRI's evaluate.py does. Raises InputError
-    for files that cannot be read or do not belong together.
+    reconstruction's size; `square` crops both to columns x columns, as fastMRI's evaluate.py does. follow_links: the
+    target may lie in another file of the same folder. Raises InputError for files that cannot be read or do not belong
+    together.
     """
     reconstruction, target = Path(reconstruction), Path(target)
     image = read_reconstruction(reconstruction)
-    truth = read_reconstruction(target, "reconstruction_rss")
+    truth = read_reconstruction(target, "reconstruction_rss", follow_links=follow_links)
     maximum = float(truth.max())
-    if not maximum > 0:
+    if not maximum > np.finfo(np.float32).tiny:
         raise InputError(f"{target}: reconstruction_rss: expected a positive maximum, got {maximum}; check the file")
+    if float(truth.min()) < 0:
+        raise InputError(f"{target}: reconstruction_rss: expected numbers from 0, got negative ones; check the file")
     truth = truth[_slices(reconstruction, len(image), len(truth))]
     if any(t < i for t, i in zip(truth.shape, image.shape, strict=True)):
         expected = f"expected no more than the target's {truth.shape}, got {image.shape}"
@@ -58,13 +67,17 @@ def score(reconstruction: str | os.PathLike[str], target: str | os.PathLike[str]
 
 def _slices(path: Path, found: int, available: int) -> NDArray[np.int64]:
     """Which of the target's slices were reconstructed."""
-    slices = np.atleast_1d(read_attributes(path).get("slices", np.arange(found)))
-    if slices.dtype.kind not in "iu" or len(slices) != found or slices.min() < 0:
-        raise InputError(f"{path}: attribute slices: expected {found} slice numbers, got {slices.tolist()}")
+    given = read_attributes(path).get("slices")
+    try:
+        slices = np.atleast_1d(np.arange(found) if given is None else np.asarray(given))
+    except ValueError:  # lists of different lengths
+        slices = np.zeros((0, 0))
+    if slices.dtype.kind not in "iu" or slices.ndim != 1 or len(slices) != found or slices.min() < 0:
+        raise InputError(f"{path}: attribute slices: expected {found} slice numbers, got {given}")
     if slices.max() >= available:
         expected = f"expected slices below the target's {available}, got up to {slices.max()}"
         raise InputError(f"{path}: reconstruction: {expected}; is it another scan's?")
-    if "slices" not in read_attributes(path) and found != available:
+    if given is None and found != available:
         raise InputError(
             f"{path}: reconstruction: expected the target's {available} slices, got {found} and no attribute `slices` "
             "that says which"

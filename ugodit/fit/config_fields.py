@@ -20,7 +20,7 @@ def checked_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
         if name not in hints:
             raise InputError(f"{name}: unknown option{did_you_mean(name, hints)}; expected one of {', '.join(hints)}")
         wanted = hints[name]
-        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        if wanted is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1000:
             value = float(value)
         if wanted in (int, float, str, bool) and type(value) is not wanted:
             raise InputError(f"{name}: expected {wanted.__name__}, got {value!r}")
@@ -45,15 +45,28 @@ def check_choices(config: object) -> None:
 def check_range(config: object, name: str, low: float, high: float | None = None) -> None:
     """InputError for a field outside [low, high], infinite or not a number."""
     value = getattr(config, name)
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{name}: expected a finite number, got {value}")
     if value < low or (high is not None and value > high):
         wanted = f"{low} or more" if high is None else f"{low} to {high}"
-        raise InputError(f"{name}: expected {wanted}, got {value}")
+        raise InputError(f"{name}: expected {wanted}, got {_number(value)}")
+
+
+def check_most(config: object, limits: Mapping[str, float]) -> None:
+    """InputError for a field above its limit: more would not end, not fit into memory, or leave single precision."""
+    for name, most in limits.items():
+        value = getattr(config, name)
+        if value > most:
+            raise InputError(f"{name}: expected at most {most:g}, got {_number(value)}")
 
 
 def check_positive(config: object, *names: str) -> None:
-    """InputError for a field that is not a finite number above 0."""
+    """InputError for a field that is not a finite number above 0, or too small for single precision."""
     for name in names:
-        if not 0 < getattr(config, name) < math.inf:
-            raise InputError(f"{name}: expected a finite number above 0, got {getattr(config, name)}")
+        if not 1e-30 < getattr(config, name) < math.inf:
+            raise InputError(f"{name}: expected a finite number above 0, got {_number(getattr(config, name))}")
+
+
+def _number(value: float) -> str:
+    """As it is, unless it has thousands of digits."""
+    return str(value) if abs(value) < 1e30 else "a number beyond 1e30"

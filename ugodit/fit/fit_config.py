@@ -8,8 +8,19 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from ugodit.errors import InputError
-from ugodit.fit.config_fields import check_choices, check_positive, check_range, checked_fields
+from ugodit.fit.config_fields import check_choices, check_most, check_positive, check_range, checked_fields
 from ugodit.fit.model_config import ModelConfig
+
+LIMITS = {
+    "steps": 1e7,
+    "inner_steps": 1e7,
+    "mask_bank": 1000,
+    "patience": 1e9,
+    "autoencoding": 1e9,
+    "proximity": 1e9,
+    "learning_rate": 1e9,
+}
+"""More is a mistake, and would be found out too late."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,7 @@ class FitConfig:
         check_range(self, "held_out", 0, 0.5)
         check_range(self, "seed", 0, 2**32 - 1)
         check_positive(self, "learning_rate")
+        check_most(self, LIMITS)
         check_choices(self)
 
     @classmethod

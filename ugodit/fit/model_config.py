@@ -8,10 +8,21 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ugodit.errors import InputError
-from ugodit.fit.config_fields import check_choices, check_positive, check_range, checked_fields
+from ugodit.fit.config_fields import check_choices, check_most, check_positive, check_range, checked_fields
 
 NextInput = Literal["output", "data_consistent", "fixed"]
 InitialEstimate = Literal["adjoint", "conjugate_gradient", "compressed_sensing", "noise"]
+
+
+LIMITS = {
+    "initial_iterations": 10_000,
+    "solve_iterations": 1000,
+    "iterations": 100,
+    "input_noise": 1e3,
+    "mu": 1e6,
+    "prior_variance": 1e6,
+}
+"""More is a mistake, or an attack: a prior's file sets these."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,7 @@ class ModelConfig:
         for name in ("iterations", "input_noise", "prior_variance"):
             check_range(self, name, 0)
         check_positive(self, "mu")
+        check_most(self, LIMITS)
         if not 0 < self.loss_fraction < 1:
             raise InputError(f"loss_fraction: expected more than 0 and less than 1, got {self.loss_fraction}")
         check_choices(self)

@@ -1,13 +1,22 @@
 """Files that are either whole or not there."""
 
 import contextlib
-import glob
+import hashlib
 import os
+import re
 import secrets
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from ugodit.errors import OutputError
+
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+_PARTIAL = re.compile(r"\..*\.(?:([0-9a-f]{8})-(\d+)-)?[0-9a-f]{8}\.partial")
+"""Machine and process are missing in an earlier version's."""
+_ABANDONED = 24 * 3600.0
+"""Seconds after which a temporary file of another machine counts as left over."""
 
 
 def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
@@ -15,7 +24,7 @@ def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> Non
 
     The bytes go to a temporary name in the same folder (a rename is atomic only within a file system), are synced, and
     are renamed over `path`. Raises OutputError, with nothing left behind, where the disk is full, the folder is missing
-    or read only, or the like.
+    or read only, or the like. A process that is killed meanwhile leaves its temporary file: see `remove_left_over`.
     """
     with replacing(path) as partial, partial.open("wb") as file:
         file.write(content)
@@ -28,7 +37,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     For what is too large to be in memory as a whole; otherwise as `write_file`.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    # A long name is cut: with what is added it would be longer than the file system takes.
+    name = os.fsencode(path.name)[:100].decode("utf-8", "ignore")
+    partial = path.with_name(f".{name}.{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         # os.open and not tempfile: the file gets the permissions of the user's umask, not 0600.
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -60,13 +71,6 @@ def check_writable(path: str | os.PathLike[str]) -> None:
             probe.unlink(missing_ok=True)
 
 
-def remove_partial_files(folder: Path, name: str) -> None:
-    """Remove what processes that died while they wrote NAME.something left in a folder."""
-    for path in folder.glob(f".{glob.escape(name)}.*.partial"):
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-
-
 def _sync(path: Path) -> None:
     """Wait until a file, or what a folder says of its files, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -79,3 +83,28 @@ def _sync(path: Path) -> None:
 def _unwritable(path: Path, error: OSError) -> OutputError:
     reason = error.strerror or str(error)
     return OutputError(f"{path}: cannot be written ({reason}); free some space or choose another folder")
+
+
+def remove_left_over(folder: Path) -> None:
+    """Remove temporary files of `write_file` whose process is dead, where that is possible.
+
+    A process of this machine is asked for; what comes from another, or an earlier version, must be a day old.
+    """
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            match = _PARTIAL.fullmatch(path.name)
+            if match is not None and not path.is_symlink():
+                with contextlib.suppress(OSError):
+                    old = time.time() - path.stat().st_mtime > _ABANDONED
+                    if old if match[1] != _HOST else not _alive(int(match[2])):
+                        path.unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # somebody else's
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 from ugodit.errors import InputError
 from ugodit.io.atomic import write_file
+from ugodit.io.files import read_bytes, require_regular_file
 
 DIMENSIONS = 16
+MAX_HEADER_BYTES = 1 << 20
 
 
 def read_cfl(path: str | os.PathLike[str]) -> NDArray[np.complex64]:
@@ -23,15 +26,18 @@ def read_cfl(path: str | os.PathLike[str]) -> NDArray[np.complex64]:
     """
     header, data = _names(path)
     try:
-        lines = header.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_bytes(header, "a BART header", MAX_HEADER_BYTES).decode().splitlines()
+    except (InputError, UnicodeDecodeError) as error:
         raise InputError(f"{header}: expected a BART header beside {data.name}, cannot read it ({error})") from error
     shape = _dimensions(header, lines)
-    expected = int(np.prod(shape)) * 8
-    found = data.stat().st_size if data.is_file() else 0
+    expected = math.prod(shape) * 8
+    found = require_regular_file(data, "BART's samples")
     if found != expected:
         raise InputError(f"{data}: expected {expected} bytes for dimensions {shape}, got {found}; copy the file again")
-    array: NDArray[np.complex64] = np.memmap(data, dtype="<c8", mode="r", shape=shape, order="F")
+    try:
+        array: NDArray[np.complex64] = np.memmap(data, dtype="<c8", mode="r", shape=shape, order="F")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{data}: cannot be read ({error})") from error
     return array
 
 
@@ -50,6 +56,8 @@ def write_cfl(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
 
 def _names(path: str | os.PathLike[str]) -> tuple[Path, Path]:
     path = Path(path)
+    if not path.name:
+        raise InputError(f"{path}: expected the name of a file, NAME.cfl, got a folder")
     stem = path.with_suffix("") if path.suffix in (".cfl", ".hdr") else path
     return stem.with_name(stem.name + ".hdr"), stem.with_name(stem.name + ".cfl")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,12 +17,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ugodit.errors import InputError
+from ugodit.data.limits import check_memory
+from ugodit.errors import InputError, named
 from ugodit.io.atomic import write_file
 from ugodit.io.cfl import read_cfl, write_cfl
+from ugodit.io.hdf5 import HDF5File, opened_hdf5
+from ugodit.io.hdf5_dataset import HDF5Dataset
 
 SLICE_AXIS = 13  # BART's
 HDF5 = (".h5", ".hdf5")
+SMALLEST, LARGEST = 1e-15, 1e15
+"""Magnitudes of maps, at their largest: they are of order one, whatever the scan's scale. Beyond these, squares leave
+single precision."""
 
 
 @dataclass(frozen=True)
@@ -35,35 +41,52 @@ class MapsFile:
     sets: int
     places: Mapping[int, int]
     """Where in the file the maps of a slice of the scan are."""
+    follow_links: bool = False
 
     def read(self, index: int) -> Tensor:
         """complex64 (C, H, W), or (sets, C, H, W) for more than one set: the maps of slice `index` of the scan.
 
-        Raises InputError where they cannot be read, and for NaN or Inf.
+        Raises InputError where they cannot be read, for NaN or Inf, and for magnitudes that are no maps'.
         """
-        maps = torch.from_numpy(_read(self.path, self.places[index]))
+        maps = torch.from_numpy(_read(self.path, self.places[index], self.follow_links))
+        where = f"{self.path}: maps, slice {index}"
         if not bool(torch.isfinite(torch.view_as_real(maps)).all()):
-            where = f"{self.path}: maps, slice {index}"
             raise InputError(f"{where}: expected finite numbers, got NaN or Inf; write the file again")
+        largest = float(torch.view_as_real(maps).abs().max())
+        if largest > 0 and not SMALLEST <= largest <= LARGEST:
+            raise InputError(f"{where}: expected magnitudes of about 1, got up to {largest:g}; scale the maps")
         return maps[0] if self.sets == 1 else maps
 
     def digest(self) -> str:
-        """sha256 (hexadecimal) of the file."""
-        with _data(self.path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        """sha256 (hexadecimal) of the file, or of the maps where they lie in several."""
+        if self.follow_links:
+            digest = hashlib.sha256()
+            for index in self.places:
+                digest.update(self.read(index).numpy().data)
+            return digest.hexdigest()
+        try:
+            with _data(self.path).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read ({error.strerror})") from error
 
 
 def open_maps(
-    path: str | os.PathLike[str], shape: tuple[int, int, int, int], slices: Sequence[int] | None = None
+    path: str | os.PathLike[str],
+    shape: tuple[int, int, int, int],
+    slices: Sequence[int] | None = None,
+    *,
+    follow_links: bool = False,
 ) -> MapsFile:
     """Maps for k-space of the given shape (slices, coils, readout, phase encode), checked as far as their shape goes.
 
     path: as for `read_maps`. slices: those that will be read, if not all; a file may then hold just these, in this
     order. An HDF5 attribute `slices`, which `write_maps` takes, says which slices of the scan the file holds.
+    follow_links: as for `open_hdf5`.
     Raises InputError for a file that is missing or damaged, or of another shape.
     """
     path = Path(path)
-    found, layout, listed = _layout(path)
+    found, layout, listed = _layout(path, follow_links)
     wanted = range(shape[0]) if slices is None else slices
     if listed is None and layout is not None:
         listed = list(wanted) if layout[0] == len(wanted) else list(range(shape[0]))
@@ -76,7 +99,9 @@ def open_maps(
     missing = sorted(set(wanted) - set(listed))
     if missing:
         raise InputError(f"{path}: maps: expected those of slice {missing[0]}, got slices {listed}; add the others")
-    return MapsFile(path, layout[2:], layout[1], {index: listed.index(index) for index in wanted})
+    with named(f"{path}: maps"):
+        check_memory(4 * 8 * math.prod(layout[1:]), "a slice")
+    return MapsFile(path, layout[2:], layout[1], {index: listed.index(index) for index in wanted}, follow_links)
 
 
 def read_maps(path: str | os.PathLike[str], shape: tuple[int, int, int, int]) -> Tensor:
@@ -118,45 +143,70 @@ def write_maps(path: str | os.PathLike[str], maps: Tensor, attributes: Mapping[s
         raise InputError(f"{path}: expected a name that ends in .h5 or .cfl for sensitivity maps")
 
 
+CHECKSUM = "checksum"
+"""The attribute of files that are read by `read_checked_maps`."""
+
+
+def maps_checksum(maps: Tensor, key: str) -> str:
+    """sha256 (hexadecimal) of maps (C, H, W) and of what they belong to."""
+    digest = hashlib.sha256(f"{key} {tuple(maps.shape)} ".encode())
+    digest.update(maps.detach().to("cpu", torch.complex64).resolve_conj().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def read_checked_maps(path: Path, shape: tuple[int, int, int], key: str) -> Tensor:
+    """Maps (C, H, W) that `write_maps` wrote with their checksum. InputError where they are not these very maps."""
+    with opened_hdf5(path, False, EXPECTED) as file:
+        dataset = _dataset(file)
+        if dataset.shape != (1, *shape) or dataset.dtype != np.complex64:
+            raise InputError(f"{path}: maps: expected complex64 {(1, *shape)}, got {dataset}")
+        maps = torch.from_numpy(dataset.read(0))
+        if file.attribute(CHECKSUM) != maps_checksum(maps, key):
+            raise InputError(f"{path}: maps: expected the contents of its checksum, got others")
+    return maps
+
+
+EXPECTED = "an HDF5 file with sensitivity maps"
+
 Layout = tuple[int, int, int, int, int]
 """(slices, sets, coils, readout, phase encode)"""
 
 
-def _layout(path: Path) -> tuple[tuple[int, ...], Layout | None, list[int] | None]:
+def _layout(path: Path, follow_links: bool) -> tuple[tuple[int, ...], Layout | None, list[int] | None]:
     """The shape in the file, its meaning where it has one, and the slices of the scan that it says it holds."""
     if path.suffix not in HDF5:
         shape = _from_bart(path, read_cfl(path)).shape
         return shape, cast(Layout, shape), None
-    with _hdf5(path) as dataset:
-        shape, listed = dataset.shape, dataset.file.attrs.get("slices")
+    with opened_hdf5(path, follow_links, EXPECTED) as file:
+        shape, listed = _dataset(file).shape, file.attribute("slices")
     full = {3: (1, 1, *shape), 4: (*shape[:1], 1, *shape[1:]), 5: shape}.get(len(shape))
-    return shape, cast(Layout | None, full), None if listed is None else np.atleast_1d(listed).tolist()
+    if listed is not None:
+        listed = listed if isinstance(listed, list) else [listed]
+        if not all(isinstance(index, int) and index >= 0 for index in listed):
+            raise InputError(f"{path}: attribute `slices`: expected numbers of slices; write the file again")
+    return shape, cast(Layout | None, full), listed
 
 
-def _read(path: Path, place: int) -> NDArray[np.complex64]:
+def _read(path: Path, place: int, follow_links: bool) -> NDArray[np.complex64]:
     """(sets, coils, readout, phase encode)"""
     if path.suffix not in HDF5:
         array = _from_bart(path, read_cfl(path))[place]
     else:
-        with _hdf5(path) as dataset:
-            array = dataset[place] if dataset.ndim > 3 else dataset[()]
+        with opened_hdf5(path, follow_links, EXPECTED) as file:
+            dataset = _dataset(file)
+            array = dataset.read(place if dataset.ndim > 3 else None)
     array = array if array.ndim == 4 else array[None]
-    return np.array(array, dtype=np.complex64, order="C")
+    with np.errstate(all="ignore"):  # a double beyond single precision becomes Inf, and is refused as such
+        return np.array(array, dtype=np.complex64, order="C")
 
 
-@contextmanager
-def _hdf5(path: Path) -> Iterator[Any]:
-    try:
-        with h5py.File(path, "r") as file:
-            dataset = file.get("maps")
-            if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "c":
-                names = ", ".join(sorted(file)) or "nothing"
-                raise InputError(
-                    f"{path}: maps: expected a complex dataset `maps` of sensitivity maps, got {names}; rename yours"
-                )
-            yield dataset
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: expected an HDF5 file with sensitivity maps, cannot read it ({error})") from error
+def _dataset(file: HDF5File) -> HDF5Dataset:
+    found = file.dataset("maps") if "maps" in file else None
+    if found is None or found.dtype.kind != "c":
+        raise InputError(
+            f"{file.path}: maps: expected a complex dataset `maps` of sensitivity maps, got {file.names()}"
+        )
+    return found
 
 
 def _data(path: Path) -> Path:

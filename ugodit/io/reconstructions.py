@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ugodit.errors import InputError
+from ugodit.data.limits import check_images_size
+from ugodit.errors import InputError, named
 from ugodit.io.atomic import write_file
-from ugodit.io.hdf5 import find_dataset, hdf5_bytes, open_hdf5, plain
+from ugodit.io.hdf5 import hdf5_bytes, open_hdf5
 
 
 def write_reconstruction(
@@ -51,18 +51,22 @@ WRITERS = {".h5": hdf5_bytes, ".hdf5": hdf5_bytes}
 """A format's whole file, as bytes, from datasets and attributes by name; by the suffix of the file's name."""
 
 
-def read_reconstruction(path: str | os.PathLike[str], name: str = "reconstruction") -> NDArray[np.float32]:
-    """Read the float32 (slices, rows, columns) dataset `name`, checked to be finite. Raises InputError."""
+def read_reconstruction(
+    path: str | os.PathLike[str], name: str = "reconstruction", *, follow_links: bool = False
+) -> NDArray[np.float32]:
+    """Read the float32 (slices, rows, columns) dataset `name`, checked to be finite. Raises InputError.
+
+    follow_links: as for `open_hdf5`.
+    """
     path = Path(path)
-    with open_hdf5(path) as file:
-        dataset = find_dataset(path, file, name)
+    with open_hdf5(path, follow_links) as file:
+        dataset = file.dataset(name)
         if dataset.ndim != 3 or dataset.dtype.kind not in "fiu" or 0 in dataset.shape:
-            found = f"{dataset.dtype} {dataset.shape}"
-            raise InputError(f"{path}: {name}: expected real numbers (slices, rows, columns), got {found}")
-        try:
-            image = np.asarray(dataset[()], dtype=np.float32)
-        except (OSError, RuntimeError) as error:
-            raise InputError(f"{path}: {name}: cannot be read; the file is damaged: copy it again") from error
+            raise InputError(f"{dataset.where}: expected real numbers (slices, rows, columns), got {dataset}")
+        with named(dataset.where):
+            check_images_size(dataset.shape, dataset.itemsize)
+        with np.errstate(all="ignore"):  # a double beyond single precision becomes Inf, and is refused as such
+            image = dataset.read().astype(np.float32, copy=False)
     if not np.isfinite(image).all():
         raise InputError(f"{path}: {name}: expected finite numbers, got NaN or Inf; reconstruct the volume again")
     return image
@@ -71,7 +75,7 @@ def read_reconstruction(path: str | os.PathLike[str], name: str = "reconstructio
 def read_attributes(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The attributes of an HDF5 file as plain Python values. Raises InputError where the file cannot be opened."""
     with open_hdf5(Path(path)) as file:
-        return {key: plain(value) for key, value in file.attrs.items()}
+        return file.attributes()
 
 
 def checksum(arrays: Mapping[str, NDArray[Any]], text: str) -> str:
@@ -86,16 +90,5 @@ def checksum(arrays: Mapping[str, NDArray[Any]], text: str) -> str:
 
 def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """All datasets of a file of ours, in groups as group/name, and its attributes. InputError where it is damaged."""
-    path = Path(path)
-    arrays: dict[str, NDArray[Any]] = {}
-
-    def read(name: str, found: object) -> None:
-        if isinstance(found, h5py.Dataset):
-            arrays[name] = np.asarray(found[()])
-
-    with open_hdf5(path) as file:
-        try:
-            file.visititems(read)
-            return arrays, {key: plain(value) for key, value in file.attrs.items()}
-        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read; the file is damaged") from error
+    with open_hdf5(Path(path)) as file:
+        return {name: file.dataset(name).read() for name in file.dataset_names()}, file.attributes()

@@ -19,6 +19,10 @@ FinalActivation = Literal["none", "sigmoid"]
 Initialisation = Literal["default", "normal"]
 
 
+MAX_CHANNELS = 1024
+"""Of any feature map: a network of 8 such resolutions has 4 GB of weights already."""
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """An encoder and decoder for images of any size. ValueError where a field is out of range."""
@@ -62,10 +66,14 @@ class NetworkConfig:
                 raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
         for name, least in (("in_channels", 1), ("out_channels", 1), ("skip_channels", 0)):
             if not _is_count(getattr(self, name), least):
-                raise ValueError(f"{name}: expected an integer from {least}, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name}: expected an integer from {least} to {MAX_CHANNELS}, got {_shown(self, name)}"
+                )
         shortest = 2 if self.family == "unet" else 1
         if not shortest <= len(self.channels) <= 8 or not all(_is_count(c, 1) for c in self.channels):
-            raise ValueError(f"channels: expected {shortest} to 8 positive integers, got {self.channels!r}")
+            raise ValueError(
+                f"channels: expected {shortest} to 8 integers from 1 to {MAX_CHANNELS}, got {_shown(self, 'channels')}"
+            )
         if self.output == "residual" and self.in_channels != self.out_channels:
             raise ValueError(
                 "output: residual adds the input, which needs in_channels == out_channels, "
@@ -131,7 +139,15 @@ def reference_skip(**fields: Any) -> NetworkConfig:
 
 
 def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= MAX_CHANNELS
+
+
+def _shown(config: NetworkConfig, name: str) -> str:
+    """A field for an error; an integer of thousands of digits cannot be printed."""
+    try:
+        return repr(getattr(config, name))[:60]
+    except ValueError:
+        return "more digits than can be printed"
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {

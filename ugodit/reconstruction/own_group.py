@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import torch
 
+from ugodit.calibration.cache import MapsCache
 from ugodit.data.volume import VolumeSlices
 from ugodit.errors import InputError
 from ugodit.priors.prior import Prior
@@ -30,7 +30,7 @@ def group_of(slices: VolumeSlices) -> VolumeSlices:
 
 
 def own_prior(
-    slices: VolumeSlices, job: Job, device: torch.device, maps_cache: Path | None, store: Store, observer: Observer
+    slices: VolumeSlices, job: Job, device: torch.device, maps_cache: MapsCache | None, store: Store, observer: Observer
 ) -> Prior:
     """The prior of a volume: from the store where it was trained before, else trained now and kept there.
 

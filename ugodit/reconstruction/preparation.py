@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ugodit.calibration.cache import MapsCache
 from ugodit.calibration.pipeline import CoilPlan, Coils, calibrate
 from ugodit.data.geometry import center_crop, center_rows
 from ugodit.data.scan import Scan
@@ -71,7 +72,7 @@ def prepare(
     plan: CoilPlan | None = None,
     *,
     device: torch.device | str = "cpu",
-    cache: Path | None = None,
+    cache: MapsCache | Path | None = None,
     digest: str | None = None,
     along_width: bool | None = None,
     on_maps: Callable[[Tensor], None] | None = None,
@@ -83,7 +84,7 @@ def prepare(
         scan: with its mask.
         plan: what is done to the coils.
         device: where the operator lives.
-        cache: folder that sensitivity maps are kept in.
+        cache: where sensitivity maps are kept.
         digest: `scan.digest()`, where the caller has it.
         along_width: whether the mask may be taken as one along W, where its rows are alike; found out by default.
         on_maps: is given the maps (C, H, W), for the scan's own coils.

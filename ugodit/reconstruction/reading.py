@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ugodit.calibration.cache import MapsCache
 from ugodit.calibration.pipeline import CoilPlan
 from ugodit.data.sampling import Sampling
 from ugodit.data.scan import Scan
@@ -93,7 +93,7 @@ class BatchPreparation:
         fits: Sequence[tuple[ModelConfig, FitConfig]],
         *,
         device: torch.device,
-        cache: Path | None = None,
+        cache: MapsCache | None = None,
         with_maps: bool = False,
     ) -> None:
         self.reader, self.fits = reader, fits

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from pathlib import Path
 
+from ugodit.calibration.cache import MapsCache
 from ugodit.calibration.pipeline import CoilPlan
 from ugodit.data.sampling import Sampling
 from ugodit.errors import InputError
@@ -42,7 +43,7 @@ class Reconstructor:
         batch: int | None = None,
         seed: int = 0,
         device: str = "auto",
-        maps_cache: str | os.PathLike[str] | None = None,
+        maps_cache: MapsCache | str | os.PathLike[str] | None = None,
     ) -> None:
         """
         Args:
@@ -56,13 +57,13 @@ class Reconstructor:
             batch: slices that are fitted together; 1 on a CPU and 8 on a GPU by default.
             seed: of networks and splits.
             device: auto, cpu, cuda or cuda:N.
-            maps_cache: a folder that sensitivity maps are kept in.
+            maps_cache: a folder that sensitivity maps are kept in, or a `MapsCache` with a size of its own.
 
         Raises:
             InputError: options that do not go together, in one line.
         """
         self.device = find_device(device)
-        self.maps_cache = None if maps_cache is None else Path(maps_cache)
+        self.maps_cache = MapsCache.of(maps_cache)
         own_group = prior == OWN_GROUP
         if own_group:
             prior = None

@@ -16,6 +16,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 import ugodit
+from ugodit.calibration.cache import MapsCache
 from ugodit.calibration.pipeline import CoilPlan
 from ugodit.data.sampling import Sampling
 from ugodit.data.scan import Scan
@@ -51,7 +52,7 @@ def train_prior(
     coils: CoilPlan | None = None,
     seed: int = 0,
     device: str = "auto",
-    maps_cache: str | os.PathLike[str] | None = None,
+    maps_cache: MapsCache | str | os.PathLike[str] | None = None,
     on_step: OnStep | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -67,7 +68,7 @@ def train_prior(
         coils: what is done to the coils; by default nothing, and ESPIRiT finds their maps.
         seed: of networks and splits.
         device: auto, cpu, cuda or cuda:N.
-        maps_cache: a folder that sensitivity maps are kept in.
+        maps_cache: a folder that sensitivity maps are kept in, or a `MapsCache` with a size of its own.
         on_step: called with a `Step` after every step; where it returns True, training ends there.
         checkpoint: a file that the state is kept in every few steps. Remove it when the prior is saved.
         resume: go on from that file, if it is of the same scans and settings: the prior has the same bits as one that
@@ -86,10 +87,10 @@ def train_prior(
 
 
 @contextmanager
-def opened(scan: Source, slices: slice) -> Iterator[VolumeSlices]:
-    """The slices of a file, which is closed afterwards, or of what is open already."""
+def opened(scan: Source, slices: slice, *, follow_links: bool = False) -> Iterator[VolumeSlices]:
+    """The slices of a file, which is closed afterwards, or of what is open already. follow_links: see `open_volume`."""
     if isinstance(scan, str | os.PathLike):
-        with open_volume(scan) as volume:
+        with open_volume(scan, follow_links=follow_links) as volume:
             yield select(volume, slices)
     else:
         yield as_slices(scan)
@@ -105,13 +106,13 @@ class Training:
         sampling: Sampling | None = None,
         seed: int = 0,
         device: str | torch.device = "auto",
-        maps_cache: str | os.PathLike[str] | None = None,
+        maps_cache: MapsCache | str | os.PathLike[str] | None = None,
         group: Group | None = None,
     ) -> None:
         """Arguments as for `train_prior`; group: the processes that train together, each with scans of its own."""
         self.preset, self.sampling, self.seed = preset, sampling, seed
         self.device = find_device(device) if isinstance(device, str) else device
-        self.maps_cache = None if maps_cache is None else Path(maps_cache)
+        self.maps_cache = MapsCache.of(maps_cache)
         self.group = group or Group()
         self.scans: list[Prepared] = []
         """Those of this process."""

@@ -12,8 +12,10 @@ from typing import Any
 import torch
 
 import ugodit
+from ugodit.calibration.cache import MapsCache
 from ugodit.data.volume import VolumeSlices
 from ugodit.errors import InputError
+from ugodit.kernels.execution import execution_record
 from ugodit.reconstruction.finished_slice import FinishedSlice
 from ugodit.reconstruction.job import Job
 from ugodit.reconstruction.observer import Observer
@@ -34,7 +36,7 @@ Part = tuple[int, int]
 class VolumeRun:
     """The reconstruction of a volume: what it depends on is known, its slices are read when their turn comes."""
 
-    def __init__(self, job: Job, reader: VolumeReader, device: torch.device, maps_cache: Path | None) -> None:
+    def __init__(self, job: Job, reader: VolumeReader, device: torch.device, maps_cache: MapsCache | None) -> None:
         self.job = dataclasses.replace(job, coils=reader.coils)
         self.reader, self.device, self.maps_cache = reader, device, maps_cache
         self.settings: dict[str, Any] = {**self.job.record(), "version": ugodit.__version__}
@@ -176,7 +178,7 @@ class VolumeRun:
         ]
         baselines = [self._baselines(index, slice_) for index, slice_ in zip(batch, prepared.slices, strict=True)]
         besides = (time.perf_counter() - began - sum(seconds)) / len(batch)
-        execution = {"threads": torch.get_num_threads(), "device": str(self.device)}
+        execution: dict[str, Any] = {**execution_record(self.device), "device": str(self.device)}
         if self.job.own_group and self.job.prior is not None:
             execution["prior"] = self.job.prior.hash
         return [
