@@ -1,8 +1,8 @@
 """Files that are either whole or not there."""
 
 import contextlib
-import glob
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,9 +61,10 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def remove_partial_files(folder: Path, name: str) -> None:
-    """Remove what processes that died while they wrote NAME.something left in a folder."""
-    for path in folder.glob(f".{glob.escape(name)}.*.partial"):
-        with contextlib.suppress(OSError):
+    """Remove what processes that died while they wrote NAME.h5, NAME_slice000_KEY.h5 and the like left in a folder."""
+    pattern = re.compile(rf"\.{re.escape(name)}(_slice\w+)?\.\w+\.[0-9a-f]{{8}}\.partial")
+    with contextlib.suppress(OSError):  # no such folder
+        for path in [path for path in folder.iterdir() if pattern.fullmatch(path.name)]:
             path.unlink(missing_ok=True)
 
 
