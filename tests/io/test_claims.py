@@ -142,6 +142,38 @@ def test_what_the_dead_left_is_cleared_but_not_under_the_living(tmp_path: Path) 
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["kept.h5", f"{claims.name}.owner"])
 
 
+def test_who_comes_while_the_dead_are_cleared_away_keeps_its_registration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = Claims.others
+    with Claims(tmp_path) as one:
+        two = Claims(tmp_path)
+
+        def and_then_two_comes(claims: Claims) -> list[str]:
+            found = others(claims)
+            two.__enter__()
+            assert two.take("work")
+            return found
+
+        monkeypatch.setattr(Claims, "others", and_then_two_comes)
+        one.clear()
+        monkeypatch.undo()
+        assert one.others() == [""]
+        assert not one.take("work")
+        two.__exit__(None, None, None)
+
+
+def test_a_registration_that_is_not_written_yet_counts_while_it_is_young(tmp_path: Path) -> None:
+    path = tmp_path / "far.owner"
+    with Claims(tmp_path, "x", lease=60) as claims:
+        path.touch()
+        claims.clear()
+        assert claims.others() == ["x"]
+        os.utime(path, (time.time() - 70,) * 2)
+        claims.clear()
+        assert not path.exists()
+
+
 def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise OSError(claims_module.errno.EPERM, "not here")

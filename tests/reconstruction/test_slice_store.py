@@ -143,6 +143,24 @@ def test_a_store_of_other_settings_that_is_in_use_is_left_alone(tmp_path: Path) 
             assert same.has(0, (0,))
 
 
+def test_slices_that_a_dead_process_left_after_it_wrote_them_are_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "a.slices"
+    store(tmp_path).remove_left_over([0])
+    assert not folder.exists()
+    with store(tmp_path) as opened:
+        opened.write(finished(0))
+        opened.write(finished(1))
+    # Not under the eyes of another process, nor with other settings.
+    with store(tmp_path):
+        store(tmp_path).remove_left_over([0])
+    store(tmp_path, {"seed": 1}).remove_left_over([0])
+    assert store(tmp_path).is_there(0)
+    store(tmp_path).remove_left_over([0, 2])
+    assert [store(tmp_path).is_there(index) for index in (0, 1)] == [False, True]
+    store(tmp_path).remove_left_over([1])
+    assert not folder.exists()
+
+
 def test_a_folder_that_cannot_be_written_is_found_when_it_is_opened(tmp_path: Path) -> None:
     (tmp_path / "a.slices").write_text("a file")
     with pytest.raises(InputError, match=r"a\.slices: cannot be written"):

@@ -63,7 +63,9 @@ class ProgressObserver(Observer):
                 "prior_mode": finished.prior_mode,
                 "stopped": finished.stopped,
             }
-            print(json.dumps(line), flush=True)
+            # One write a line, whatever the buffering: several processes may share the output.
+            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.flush()
         elif self._bar is not None:
             self._bar.show(self._finished, self._pace())
         elif not self.quiet:

@@ -38,20 +38,24 @@ def reconstruct_volume(
     maps_path = maps_target(slices.volume, arguments, out)
     make_folder_of_maps(maps_path)
     run = reconstructor.read(slices, sampling_of(arguments), coil_plan(slices, arguments))
+    opened = run.store(arguments.out / f"{name}.slices", with_maps=maps_path is not None)
     if not arguments.overwrite and _is_done(run, out, maps_path):
+        opened.remove_left_over(slices.indices)
         _say(name, "already done with these settings, skipped; --overwrite does it again")
         return []
     observer = ProgressObserver(quiet=arguments.json or arguments.rank > 0, json_lines=arguments.json)
-    with run.store(arguments.out / f"{name}.slices", with_maps=maps_path is not None) as store:
+    with opened as store:
         if not arguments.overwrite and _is_done(run, out, maps_path):  # by another process, since we looked
             _say(name, "another process has just done it with these settings")
             return []
         if store.is_alone():
-            remove_left_over(arguments.out)
+            _remove_half_written(arguments.out, maps_path)
         if store.message:
             _say(name, store.message)
         try:
             run.fit(store, observer, arguments.part or (1, 1), with_maps=maps_path is not None)
+            while arguments.part is None and run.missing(store):  # slices of another process that are gone again
+                run.fit(store, observer, with_maps=maps_path is not None)
         except KeyboardInterrupt:
             observer.end()
             kept = len(slices) - run.missing(store)
@@ -67,6 +71,12 @@ def reconstruct_volume(
             _say(name, f"part {which} of {parts} is done; {missing} slices of other parts are missing still")
             return []
         return _files(run, store, arguments, out, maps_path, began)
+
+
+def _remove_half_written(out: Path, maps_path: Path | None) -> None:
+    """What a process had in hand when it was killed."""
+    for folder in {out, out / "maps", out if maps_path is None else maps_path.parent}:
+        remove_left_over(folder)
 
 
 def _is_done(run: VolumeRun, out: Path, maps_path: Path | None) -> bool:

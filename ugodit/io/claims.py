@@ -101,14 +101,16 @@ class Claims:
         for path in self._files(OWNER):
             owner = path.name.removesuffix(OWNER)
             if owner != self.name and self._is_alive(owner):
-                abouts.append(str((_read_json(path) or {}).get("about")))
+                abouts.append(str((_read_json(path) or {"about": self.about}).get("about")))
         return abouts
 
     def clear(self) -> None:
         """Remove what dead processes left, if no other lives here: claims, registrations and half-written files."""
+        # Listed before others are looked for: what belongs to one who comes right now is not among it.
+        found = self._files("")
         if self.others():
             return
-        for path in self._files(""):
+        for path in found:
             left = path.name.endswith((OWNER, ".partial")) or CLAIM in path.name
             if left and path != self._owner(self.name) and not (CLAIM in path.name and self._is_held(path)):
                 with contextlib.suppress(OSError):
@@ -125,8 +127,8 @@ class Claims:
 
     def _is_alive(self, owner: str) -> bool:
         process = _read_json(self._owner(owner))
-        if process is None:
-            return False
+        if process is None:  # not there, or not written yet
+            return self._is_recent(self._owner(owner))
         here = _this_process()
         if all(process.get(key) == here[key] for key in ("boot", "pids")):
             return _start_of(process.get("pid")) == process.get("started")

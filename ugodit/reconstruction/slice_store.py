@@ -186,6 +186,16 @@ class SliceStore:
         if not any(self.folder.glob(SLICES)):
             self._remove_shared()
 
+    def remove_left_over(self, indices: Sequence[int]) -> None:
+        """Remove what a process left that died when these slices were in the volume's file, but still here too.
+
+        The store is not opened. What has other settings stays, and what other processes work on.
+        """
+        if self.folder.is_dir() and _read(self.folder / self.SETTINGS) in (None, self.settings):
+            with contextlib.suppress(InputError), self:
+                if self.is_alone():
+                    self.remove([index for index in indices if self.is_there(index)])
+
     def _remove_shared(self) -> None:
         """Remove what slices needed."""
         for path in self.folder.glob("prior.*"):
