@@ -8,8 +8,8 @@ threads on two cores take two to four times as long as one where another program
 - who was given CPUs (a quota, Slurm) or asks for a number (`--threads`, OMP_NUM_THREADS) gets that;
 - else there is one thread for each core that other programs leave free, as seen once, while torch is being imported.
   The number does not change later, because the last bits of the results depend on it;
-- waiting threads sleep after SPINS looks, which limits the harm of programs that start later. Sleeping at once, or after
-  0.1 ms, does not help much more then, and on an idle machine makes the small operations of a network slower.
+- waiting threads sleep after SPINS looks, which limits the harm of programs that start later. Sleeping at once, or
+  after 0.1 ms, helps little more then, and on an idle machine makes the small operations of a network slower.
 """
 
 from __future__ import annotations
