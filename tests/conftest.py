@@ -25,6 +25,8 @@ def pytest_configure() -> None:
         import ugodit.kernels  # noqa: F401
     except NotBuiltError as error:
         raise pytest.UsageError(str(error)) from None
+    # Commands in processes of their own have as many threads as this one, whatever else runs: bits depend on it.
+    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
 
 
 @pytest.fixture(autouse=True)

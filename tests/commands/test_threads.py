@@ -160,6 +160,21 @@ def test_a_program_that_has_torch_keeps_its_threads(monkeypatch: pytest.MonkeyPa
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.parametrize("name", ["reconstruct", "train"])
+def test_commands_set_threads_before_anything_brings_torch(name: str, tmp_path: Path) -> None:
+    code = f"""
+import sys
+import ugodit.__main__, ugodit.commands.{name} as command
+def stand_in(arguments):
+    print("torch" in sys.modules)
+    sys.exit(7)
+command.set_threads = stand_in
+ugodit.__main__.main(["{name}", {__file__!r}, "--out", {str(tmp_path / "out")!r}, "--preset", "balanced"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (7, "False\n"), done.stderr
+
+
 # How a command begins; the rest is what the test wants of it.
 COMMAND = """
 import argparse, json, sys, time
