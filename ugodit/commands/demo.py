@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ugodit.commands import evaluate, reconstruct, simulate, train
 from ugodit.commands.parser import Parser, run
+from ugodit.commands.threads import take_threads
 from ugodit.errors import InputError
 from ugodit.priors.presets import PRESETS
 
@@ -52,6 +53,7 @@ def _main(argv: Sequence[str] | None) -> int:
         scans.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out: {folder}: cannot be made a folder: {error.strerror}") from error
+    take_threads()
     training = [scans / f"knee{seed}.h5" for seed in range(1, options.subjects + 1)]
     unseen = scans / f"knee{HELD_OUT_SUBJECT}.h5"
     for seed, path in [*enumerate(training, 1), (HELD_OUT_SUBJECT, unseen)]:

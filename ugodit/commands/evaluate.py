@@ -12,6 +12,7 @@ from statistics import mean, pstdev
 from typing import TYPE_CHECKING
 
 from ugodit.commands.parser import Parser, run
+from ugodit.commands.threads import take_threads
 from ugodit.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def _main(argv: Sequence[str] | None) -> int:
     paths = [folder] if folder.is_file() else sorted(folder.glob("*.h5"))
     if not paths:
         raise InputError(f"{folder}: expected a folder with .h5 reconstructions, found none")
+    take_threads(quiet=True)
     from ugodit.evaluation.scoring import score  # which takes a second: after the arguments are checked
 
     scores = []

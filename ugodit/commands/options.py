@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 from ugodit.commands.config_file import configured_preset, read_config, split_tables
 from ugodit.commands.parser import EARLIER_OPTIONS, Parser
-from ugodit.commands.threads import FreeCores, default_threads, sleep_soon
+from ugodit.commands.threads import take_threads
 from ugodit.data.masks import ALL_KINDS, check_acceleration, check_center_fraction
 from ugodit.errors import InputError
 from ugodit.fit.config_fields import did_you_mean
@@ -119,25 +118,8 @@ def check_scans(paths: Sequence[Path]) -> None:
 
 
 def set_threads(arguments: argparse.Namespace) -> None:
-    """As --threads says, else as `commands.threads` does; imports torch, which takes a second.
-
-    Where torch is there already, in a Python program that calls the command, its number of threads stays without
-    --threads.
-    """
-    decided = "torch" in sys.modules
-    if not decided:
-        sleep_soon()
-    free = FreeCores()
-    import torch
-
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
-    elif not decided:
-        threads, cores = default_threads(free), len(free.cores)
-        torch.set_num_threads(threads)
-        if threads < cores and not arguments.json and os.environ.get("RANK", "0") == "0":
-            plural = "s" if threads > 1 else ""
-            print(f"computing with {threads} thread{plural} on {cores} cores; see --threads", file=sys.stderr)
+    """As --threads says, else as `commands.threads` does; imports torch, which takes a second."""
+    take_threads(arguments.threads, quiet=arguments.json)
 
 
 def sampling_of(arguments: argparse.Namespace) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ugodit.commands.parser import Parser, run
+from ugodit.commands.threads import take_threads
 from ugodit.data.limits import check_kspace_size
 from ugodit.errors import InputError, named
 
@@ -53,6 +54,7 @@ def _main(argv: Sequence[str] | None) -> int:
         rows, columns = _size(options.size)
         with named("--slices, --coils, --size, --oversampling"):
             check_kspace_size((slices.stop - slices.start, options.coils, rows * options.oversampling, columns))
+    take_threads(quiet=True)
     from ugodit.io.fastmri import write_volume  # these need torch or scipy: after the arguments are checked
     from ugodit.io.reconstructions import read_reconstruction
     from ugodit.simulation import phantom
