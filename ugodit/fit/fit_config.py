@@ -18,7 +18,7 @@ LIMITS = {
     "patience": 1e9,
     "autoencoding": 1e9,
     "proximity": 1e9,
-    "learning_rate": 1e9,
+    "learning_rate": 1e30,
 }
 """More is a mistake, and would be found out too late."""
 
