@@ -6,8 +6,9 @@ The volume is simulated (`ugodit.simulation`: drawn knees, a subject for every s
 file, as a scanner gives it: so nothing is compared with a fully sampled target. Each configuration, processes x threads
 of each, begins with an empty folder; its processes start together and share the volume. Seconds are of the whole
 command, from before Python starts until the last process has ended; peak memory is VmHWM, of the larger process where
-there are two. Bytes are all that the processes read (rchar), less what the same command reads for one slice, so that
-Python's own modules do not count. Runs are added to those that the file holds already; each run names its load.
+there are two. Where others use the machine, processor time is the number to trust. Bytes are all that the processes
+read (rchar), less what the same command reads for one slice, so that Python's own modules do not count. Runs are added
+to those that the file holds already; each names the load of the machine before it.
 """
 
 from __future__ import annotations
@@ -40,13 +41,14 @@ SUBJECT = 6
 """Slices of one drawn subject."""
 NODES = (1, 2, 4, 8, 18, 36)
 CHILD = """
-import json, sys
+import json, sys, time
 from ugodit.commands import reconstruct
 status = reconstruct.main(sys.argv[2:])
 def read(path):
     return dict(line.split(":", 1) for line in open(path).read().splitlines())
 memory = int(read("/proc/self/status")["VmHWM"].split()[0])
-json.dump({"status": status, "peak_kb": memory, "read": int(read("/proc/self/io")["rchar"])}, open(sys.argv[1], "w"))
+found = {"status": status, "peak_kb": memory, "read": int(read("/proc/self/io")["rchar"]), "cpu": time.process_time()}
+json.dump(found, open(sys.argv[1], "w"))
 """
 
 
@@ -96,6 +98,8 @@ def measure(scan: Path, slices: int, processes: int, threads: int, preset: str) 
         "threads": threads,
         "seconds": round(seconds, 2),
         "seconds_recorded": round(recorded, 2),
+        "cpu_seconds": round(sum(one["cpu"] for one in found), 2),
+        "cpu_seconds_of_busiest": round(max(one["cpu"] for one in found), 2),
         "slice_seconds": [round(float(one), 3) for one in each],
         "fitted": len(fitted),
         "peak_memory_mb": round(max(one["peak_kb"] for one in found) / 1024),
@@ -146,7 +150,10 @@ def summary(runs: dict[str, dict[str, Any]], of_slice: int) -> dict[str, Any]:
         alone = runs.get(name_of(run["slices"], 1, 1))
         if alone is not None and run is not alone and run["slices"] > 1:
             speed[name_of(run["slices"], run["processes"], run["threads"])] = {
-                "times as fast as one process of one thread": round(alone["seconds"] / run["seconds"], 2)
+                "times as fast as one process of one thread": round(alone["seconds"] / run["seconds"], 2),
+                "by processor time of the busiest process": round(
+                    alone["cpu_seconds_of_busiest"] * run["threads"] / run["cpu_seconds_of_busiest"], 2
+                ),
             }
     shared = [run for run in runs.values() if (run["processes"], run["threads"]) == (2, 1) and run["slices"] > 1]
     longest = max(shared, key=lambda run: run["slices"], default=None)

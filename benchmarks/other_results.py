@@ -18,6 +18,7 @@ KNOWN = {
         "python benchmarks/bench_maps.py --out benchmarks/results/maps.json",
     ),
     "cuda_resources": ("CUDA kernels: registers, shared memory, spills", "python benchmarks/resources.py"),
+    "volume": ("A whole volume", "python benchmarks/bench_volume.py"),
     "sense_gpu": ("Kernels on a GPU", "benchmarks/gpu.sh"),
     "adaptation_gpu": ("An adaptation step on a GPU", "benchmarks/gpu.sh"),
     "calibration_gpu": ("Sensitivity maps of a volume on a GPU", "benchmarks/gpu.sh"),
@@ -55,6 +56,8 @@ def _section(name: str, path: Path) -> str:
     written = f"From `benchmarks/results/{path.name}`" + (f", written by `{command}`." if command else ".")
     if isinstance(content, dict) and isinstance(content.get("benchmarks"), list):
         content = _pytest_benchmark(content)
+    if isinstance(content, dict):
+        content.pop("raw", None)  # what a benchmark keeps for its next run
     return f"## {title}\n\n{written}\n\n{to_markdown(content, 3)}"
 
 
