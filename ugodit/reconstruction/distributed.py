@@ -41,6 +41,14 @@ class TorchGroup(Group):
         except RuntimeError as error:
             raise InputError(GONE) from error
 
+    def hand_on(self, tensor: Tensor, source: int) -> None:
+        there = tensor.to(self.device)
+        try:
+            torch.distributed.broadcast(there, source)
+        except RuntimeError as error:
+            raise InputError(GONE) from error
+        tensor.copy_(there)
+
     def gather(self, content: bytes) -> list[bytes]:
         lengths = torch.zeros(self.ranks, dtype=torch.int64, device=self.device)
         lengths[self.rank] = len(content)
