@@ -20,8 +20,8 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 """What Adam keeps of each parameter, beside the number of steps."""
 
 
-def take_state(loop: Loop, iteration: int) -> LoopState:
-    """The state after this step."""
+def take_state(loop: Loop, iteration: int, seconds: float) -> LoopState:
+    """The state after this step, which so many seconds have led to."""
     tensors: dict[str, Tensor] = {}
     for name, parameter in _parameters(loop):
         tensors[f"weights.{name}"] = parameter
@@ -33,7 +33,7 @@ def take_state(loop: Loop, iteration: int) -> LoopState:
     for place, state in zip(loop.places, loop.states, strict=True):
         tensors |= {f"scan{place}.{name}": value for name, value in _of_scan(loop, state).items()}
     tensors |= {name: generator.get_state() for name, generator in _generators(loop)}
-    values: dict[str, Any] = {"own_decoders": loop.own_decoders}
+    values: dict[str, Any] = {"own_decoders": loop.own_decoders, "seconds": seconds}
     if loop.stopping is not None and loop.stopping.best_error < math.inf:
         values |= {"best_error": loop.stopping.best_error, "best_iteration": loop.stopping.best_iteration}
     return LoopState(iteration, {name: one.detach().cpu().clone() for name, one in tensors.items()}, values)
