@@ -21,6 +21,10 @@ class OutputError(InputError):
     """What is being written cannot be: a full disk, a folder that is gone or read only. Going on would be in vain."""
 
 
+class ElsewhereError(InputError):
+    """What is wrong is said by another of several processes: it is not to be said twice."""
+
+
 class Terminated(KeyboardInterrupt):
     """The system asks the process to end (SIGTERM): as Ctrl-C, but commands exit with 143."""
 

@@ -20,7 +20,7 @@ from ugodit.commands.options import (
     set_threads,
 )
 from ugodit.commands.parser import Parser, run
-from ugodit.errors import InputError, named
+from ugodit.errors import ElsewhereError, InputError, named
 from ugodit.io.atomic import check_writable
 
 if TYPE_CHECKING:
@@ -32,7 +32,15 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    return run(_main, argv)
+    return run(_main_once, argv)
+
+
+def _main_once(argv: Sequence[str] | None) -> int:
+    """What goes wrong is said by one of several processes."""
+    try:
+        return _main(argv)
+    except ElsewhereError:
+        return 2
 
 
 def _main(argv: Sequence[str] | None) -> int:
@@ -45,8 +53,6 @@ def _main(argv: Sequence[str] | None) -> int:
 
     device = find_device(arguments.device)
     with process_group(device) as group:
-        if arguments.write_maps is not None and group.ranks > 1:
-            raise InputError("--write-maps: expected one process, as each has some of the scans only; leave it out")
         return _train(parsed, device, group)
 
 
@@ -57,8 +63,6 @@ def _train(parsed: Parsed, device: torch.device, group: Group) -> int:
 
     arguments = parsed.arguments
     first = group.rank == 0
-    if first:
-        check_writable(arguments.out)
     training = Training(
         parsed.preset,
         sampling=sampling_of(arguments),
@@ -67,7 +71,12 @@ def _train(parsed: Parsed, device: torch.device, group: Group) -> int:
         maps_cache=maps_cache(arguments, None),
         group=group,
     )
-    _add(training, arguments)
+    with group.together():
+        if arguments.write_maps is not None and group.ranks > 1:
+            raise InputError("--write-maps: expected one process, as each has some of the scans only; leave it out")
+        if first:
+            check_writable(arguments.out)
+        _add(training, arguments)
     if first and not arguments.json:
         decoders = "one decoder" if parsed.preset.train.shared_decoder else f"{training.count} decoders"
         print(f"training one encoder and {decoders} on {training.count} scans", file=sys.stderr)

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from ugodit.errors import InputError
+from ugodit.errors import InputError, named
 from ugodit.io.atomic import write_file
 
 FORMAT = "ugodit checkpoint 1"
@@ -63,19 +63,27 @@ class LoopState:
         write_file(path, self.to_bytes(key))
 
     @classmethod
-    def load(cls, path: Path) -> tuple[LoopState, str]:
-        """The state in a file, and the digest of the settings that it belongs to. InputError for anything else."""
+    def from_bytes(cls, content: bytes) -> tuple[LoopState, str]:
+        """What `to_bytes` made: the state, and the digest of the settings that it belongs to.
+
+        InputError for anything else.
+        """
         try:
-            with safe_open(path, framework="pt", device="cpu") as file:
-                texts = dict(file.metadata() or {})
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if texts.get("format") != FORMAT or texts.pop("sha256", "") != _digest(texts, tensors):
-                raise InputError(f"{path}: expected a checkpoint of `ugodit train`, got another or a damaged file")
+            tensors, texts = from_bytes(content), _texts(content)
+            if texts["format"] != FORMAT or texts.pop("sha256") != _digest(texts, tensors):
+                raise ValueError("the digest is another")
             return cls(int(texts["iteration"]), tensors, json.loads(texts["values"])), texts["key"]
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise InputError(
-                f"{path}: expected a checkpoint of `ugodit train`, got another or a damaged file"
-            ) from error
+        except (SafetensorError, KeyError, ValueError, RecursionError) as error:
+            raise InputError("expected a checkpoint of `ugodit train`, got another or a damaged file") from error
+
+    @classmethod
+    def load(cls, path: Path) -> tuple[LoopState, str]:
+        """The content of a file, as `from_bytes`. InputError, which names it, where it cannot be read."""
+        try:
+            with named(str(path)):
+                return cls.from_bytes(path.read_bytes())
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def interleaved(parts: Sequence[Tensor]) -> Tensor:

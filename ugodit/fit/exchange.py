@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
+
+Drawn = TypeVar("Drawn")
 
 LARGEST_NORM = 1.0
 """Of the gradients of a step through an unrolled network."""
@@ -26,6 +28,9 @@ class Exchange(Protocol):
     def sum(self, tensors: Sequence[Tensor]) -> None:
         """Put the sum over all processes into each tensor, on all of them. InputError where one of them is gone."""
 
+    def hand_on(self, tensor: Tensor, source: int) -> None:
+        """Put what the process `source` has in this tensor, on the CPU, into that of all others. As `sum`."""
+
 
 class Alone:
     """One process."""
@@ -35,6 +40,27 @@ class Alone:
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
         pass
+
+    def hand_on(self, tensor: Tensor, source: int) -> None:
+        pass
+
+
+def take_turns(exchange: Exchange, generator: torch.Generator, scans: int, draw: Callable[[int], Drawn]) -> list[Drawn]:
+    """What `draw` gives for the own scans 0, 1, ... of this process; `scans`: how many all processes have.
+
+    All draw from one generator, in the order of the whole group, whatever process has a scan: its state goes from each
+    process to the next. So every scan gets the random numbers that a single process would give it.
+    """
+    found: list[Drawn] = []
+    for place in range(scans):
+        owner = place % exchange.ranks
+        if owner == exchange.rank:
+            found.append(draw(len(found)))
+        if exchange.ranks > 1:
+            state = generator.get_state()
+            exchange.hand_on(state, owner)
+            generator.set_state(state)
+    return found
 
 
 def sum_gradients(parameters: Sequence[Tensor], exchange: Exchange) -> None:

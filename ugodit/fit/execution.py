@@ -11,7 +11,7 @@ import shutil
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -119,6 +119,18 @@ def in_precision(model: Unrolled, precision: Precision) -> Callable[[Tensor], Te
             return model.network(z).float()
 
     return evaluate
+
+
+def adam(parameters: Sequence[Tensor], rate: float, device: torch.device, *, capturable: bool) -> torch.optim.Adam:
+    """Adam for parameters on this device; capturable: as a part of a CUDA graph."""
+    on_gpu = device.type == "cuda"
+    load_compiler()
+    # On a GPU the rate is a tensor, which a captured graph reads anew in every step.
+    chosen = torch.tensor(rate, device=device) if on_gpu else rate
+    optimizer = torch.optim.Adam(parameters, lr=chosen, fused=on_gpu, capturable=capturable)
+    # Its first steps do run without being captured: no need to warn of that.
+    optimizer._warned_capturable_if_run_uncaptured = True
+    return optimizer
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -33,7 +33,8 @@ class Step:
     total: int
     """How many steps there are at most."""
     seconds: float
-    """Since the loop began, the caller's own work between steps left out. On a GPU steps are queued, not waited for."""
+    """Since the loop began, in an earlier run too, the caller's own work between steps left out. On a GPU steps are
+    queued, not waited for."""
     loss_tensor: Tensor
     """Sum over all scans, 0-dimensional."""
     held_out: float | None
@@ -103,9 +104,11 @@ def fit(
         exchange=exchange,
         own_decoders=own_decoders,
     )
+    elapsed = 0.0
     if resume is not None:
         put_state(loop, resume)
-    elapsed = time.perf_counter() - began
+        elapsed = float(resume.values["seconds"])
+    elapsed += time.perf_counter() - began
     for iteration in range(1 if resume is None else resume.iteration + 1, config.steps + 1):
         began = time.perf_counter()
         loss = loop.step(iteration)
@@ -123,7 +126,7 @@ def fit(
             loop.images,
             loop.averages,
             loop.uncertainties,
-            partial(take_state, loop, iteration),
+            partial(take_state, loop, iteration, elapsed),
         )
         if reason is not None:
             return

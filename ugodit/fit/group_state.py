@@ -36,8 +36,6 @@ class GroupState:
         if estimates is None:
             estimates = InitialEstimates(operator, model, generator, fitted, first_stage)
         self.estimates = estimates
-        self.generator = estimates.generator
-        """What the steps' choices are drawn from."""
         self.fitted = estimates.operator
         # Where choices are fixed all of these keep their memory: a captured graph reads and writes it.
         self.input = estimates.all_measured.clone()

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import accumulate
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
 from ugodit.fit.checkpoint import DECODERS
-from ugodit.fit.exchange import Alone, Exchange, clip_gradients, sum_gradients
-from ugodit.fit.execution import Replayed, autocast, directly, load_compiler, set_rate, wants_compile, wants_graph
+from ugodit.fit.exchange import Alone, Exchange, clip_gradients, sum_gradients, take_turns
+from ugodit.fit.execution import Replayed, adam, autocast, directly, set_rate, wants_compile, wants_graph
 from ugodit.fit.fit_config import FitConfig
 from ugodit.fit.group_state import GroupState
 from ugodit.fit.initial import FirstStage, InitialEstimates
 from ugodit.fit.model_config import ModelConfig
-from ugodit.fit.random_choices import Choices, seed_of
+from ugodit.fit.random_choices import Choices
 from ugodit.fit.step import learning_rate, step_loss
 from ugodit.fit.stopping import HeldOutStopping
-from ugodit.fit.test_time import Question, reconstruct, uncertainty
+from ugodit.fit.test_time import Question, reconstruct, uncertainty, with_weights
 from ugodit.networks.calls import PLAIN, compiled
 from ugodit.networks.unrolled import Unrolled
 from ugodit.operators.protocol import Operator
@@ -29,10 +30,8 @@ on a GPU of any, as the loop waits for the device there."""
 
 
 class Loop:
-    """State of a fit; its methods are the parts of one step.
-
-    `fixed`: nothing is drawn by the host inside the loop (see random_choices.py), which is how it runs on a GPU.
-    """
+    """State of a fit; its methods are the parts of one step. `fixed`: nothing is drawn by the host inside the loop (see
+    random_choices.py), which is how it runs on a GPU."""
 
     def __init__(
         self,
@@ -55,18 +54,25 @@ class Loop:
         """Which of the whole group's operators these are."""
         self.own_decoders = model.network.decoders > 1 if own_decoders is None else own_decoders
         """Every item has a decoder of its own."""
-        self.states: list[GroupState] = []
-        first = 0
-        for index, operator in enumerate(operators):
-            decoders = slice(first, first + operator.shape[0]) if model.network.decoders > 1 else slice(0, 1)
+        scans = torch.tensor(len(operators), device=device)
+        self.exchange.sum([scans])
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self._in_turn = partial(take_turns, self.exchange, self.generator, int(scans))
+        first = [0, *accumulate(operator.shape[0] for operator in operators)]
+
+        def begin(index: int) -> GroupState:
+            decoders = slice(first[index], first[index + 1]) if model.network.decoders > 1 else slice(0, 1)
             made = estimates[index] if estimates else None
-            generator = torch.Generator().manual_seed(seed_of(config.seed, self.places[index]))
-            self.states.append(GroupState(operator, decoders, form, config, generator, made, first_stage))
-            first += operator.shape[0]
+            return GroupState(operators[index], decoders, form, config, self.generator, made, first_stage)
+
+        self.states: list[GroupState] = self._in_turn(begin)
         if fixed or (fixed is None and self.on_gpu):
-            for state in self.states:
-                state.fix_choices()
+            self._in_turn(lambda index: self.states[index].fix_choices())
         self.parameters = [p for p in model.parameters() if p.requires_grad]
+        names = [name for name, p in model.named_parameters() if p.requires_grad]
+        own = {name for name in names if self.own_decoders and name.startswith(DECODERS)}
+        self.shared = [p for name, p in zip(names, self.parameters, strict=True) if name not in own]
+        """Those that the losses of all scans of the group have a part in."""
         frozen = not any(p.requires_grad for p in model.network.encoder.parameters())
         self.reuse = (
             frozen
@@ -77,12 +83,7 @@ class Loop:
         self.calls = compiled() if wants_compile(config, device) else PLAIN
         inputs = [state.input.requires_grad_() for state in self.states] if form.learn_input else []
         graph = wants_graph(config, device) and self.exchange.ranks == 1
-        # On a GPU the rate is a tensor, which a captured graph reads anew in every step.
-        rate = torch.tensor(config.learning_rate, device=device) if self.on_gpu else config.learning_rate
-        load_compiler()
-        self.optimizer = torch.optim.Adam([*self.parameters, *inputs], lr=rate, fused=self.on_gpu, capturable=graph)
-        # Its first steps do run without being captured: no need to warn of that.
-        self.optimizer._warned_capturable_if_run_uncaptured = True
+        self.optimizer = adam([*self.parameters, *inputs], config.learning_rate, device, capturable=graph)
         self.average_weights = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
         self.best_weights = self.average_weights
         self.stopping = HeldOutStopping(config.patience) if config.held_out else None
@@ -107,32 +108,28 @@ class Loop:
                 state.stale = True
         return loss
 
+    def choose(self) -> list[Choices]:
+        """What is random in this step, for each of the own scans."""
+        fixed = [state.fixed.choices for state in self.states if state.fixed is not None]
+        return fixed or self._in_turn(lambda index: self.states[index].choose())
+
     def _work(self) -> Tensor:
         """One Adam step; on a GPU it launches the same kernels every time and waits for nothing."""
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
-        for state in self.states:
-            loss, image = self._loss(state, state.choose())
+        for state, choices in zip(self.states, self.choose(), strict=True):
+            loss, image = self._loss(state, choices)
             loss.backward()
             state.output = state.keep(state.output, image.detach())
             losses.append(loss.detach())
         if self.exchange.ranks > 1:
-            sum_gradients(self.shared_parameters(), self.exchange)
+            sum_gradients(self.shared, self.exchange)
         if self.form.iterations:
             # The first steps through an untrained solve can be large; Adam alone forgets them slowly.
-            clip_gradients(self.parameters, self.shared_parameters(), self.exchange)
+            clip_gradients(self.parameters, self.shared, self.exchange)
         self.optimizer.step()
-        loss = torch.stack(losses).sum()
-        self.exchange.sum([loss])
-        return loss
-
-    def shared_parameters(self) -> list[Tensor]:
-        """Those that the losses of all scans of the group have a part in."""
-        return [
-            parameter
-            for name, parameter in self.model.named_parameters()
-            if parameter.requires_grad and not (self.own_decoders and name.startswith(DECODERS))
-        ]
+        self.exchange.sum([total := torch.stack(losses).sum()])
+        return total
 
     def _loss(self, state: GroupState, choices: Choices) -> tuple[Tensor, Tensor]:
         """The loss and image of one state."""
@@ -231,9 +228,7 @@ class Loop:
         def run() -> Tensor:
             return question(estimates, self.model, self._evaluator(state), state.decoders, self.config.mask_bank)
 
-        if weights is None:
-            return run()
-        return functional_call(_Call(self.model, run), {f"model.{name}": p for name, p in weights.items()}, ())
+        return run() if weights is None else with_weights(self.model, weights, run)
 
     def _final(self, weights: dict[str, Tensor] | None, question: Question) -> list[Tensor]:
         """For every operator, from all that was measured."""
@@ -256,17 +251,6 @@ class Loop:
         if self.form.splitting == "all":
             raise ValueError("splitting: uncertainty comes from random splits, got all")
         return self._final(self.best_weights if self.stopping else self.average_weights, uncertainty)
-
-
-class _Call(torch.nn.Module):
-    """Lets `functional_call` swap the model's parameters while `run` is called."""
-
-    def __init__(self, model: Unrolled, run: Callable[[], Tensor]) -> None:
-        super().__init__()
-        self.model, self.run = model, run
-
-    def forward(self) -> Tensor:
-        return self.run()
 
 
 def _same(image: Tensor) -> Tensor:

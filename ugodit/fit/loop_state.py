@@ -20,8 +20,8 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 """What Adam keeps of each parameter, beside the number of steps."""
 
 
-def take_state(loop: Loop, iteration: int) -> LoopState:
-    """The state after this step."""
+def take_state(loop: Loop, iteration: int, seconds: float) -> LoopState:
+    """The state after this step, which so many seconds have led to."""
     tensors: dict[str, Tensor] = {}
     for name, parameter in _parameters(loop):
         tensors[f"weights.{name}"] = parameter
@@ -32,7 +32,8 @@ def take_state(loop: Loop, iteration: int) -> LoopState:
             tensors |= {f"{kind}.{name}": weight for name, weight in weights.items()}
     for place, state in zip(loop.places, loop.states, strict=True):
         tensors |= {f"scan{place}.{name}": value for name, value in _of_scan(loop, state).items()}
-    values: dict[str, Any] = {"own_decoders": loop.own_decoders}
+    tensors |= {name: generator.get_state() for name, generator in _generators(loop)}
+    values: dict[str, Any] = {"own_decoders": loop.own_decoders, "seconds": seconds}
     if loop.stopping is not None and loop.stopping.best_error < math.inf:
         values |= {"best_error": loop.stopping.best_error, "best_iteration": loop.stopping.best_iteration}
     return LoopState(iteration, {name: one.detach().cpu().clone() for name, one in tensors.items()}, values)
@@ -45,10 +46,9 @@ def put_state(loop: Loop, found: LoopState) -> None:
     Raises:
         InputError: a state of another loop.
     """
-    for state in loop.states:
-        if loop.form.splitting == "random" and state.fixed is None:
-            for _ in range(min(found.iteration, loop.config.mask_bank)):
-                state.choose()
+    if loop.form.splitting == "random":
+        for _ in range(min(found.iteration, loop.config.mask_bank)):
+            loop.choose()
     own_decoders = loop.own_decoders
     tensors = {
         name: tensor[loop.places] if own_decoders and DECODERS in name and tensor.ndim else tensor
@@ -72,10 +72,11 @@ def put_state(loop: Loop, found: LoopState) -> None:
         state.best_average = state.best_average.clone()
         for name, value in _of_scan(loop, state).items():
             _copy(value, tensors, f"scan{place}.{name}")
-        state.generator.set_state(tensors[f"scan{place}.generator"])
-        if state.fixed is not None:
-            state.fixed.generator.set_state(tensors[f"scan{place}.device_generator"])
         state.stale = True
+    for name, generator in _generators(loop):
+        if name not in tensors:
+            raise InputError(f"{name}: not in the checkpoint")
+        generator.set_state(tensors[name])
     if loop.stopping is not None and "best_error" in found.values:
         loop.stopping.best_error = float(found.values["best_error"])
         loop.stopping.best_iteration = int(found.values["best_iteration"])
@@ -88,11 +89,19 @@ def _parameters(loop: Loop) -> Iterator[tuple[str, Tensor]]:
         yield from ((f"input{place}", state.input) for place, state in zip(loop.places, loop.states, strict=True))
 
 
+def _generators(loop: Loop) -> Iterator[tuple[str, torch.Generator]]:
+    """All that random numbers come from: the group's, and those that scans have for themselves."""
+    yield "generator", loop.generator
+    for place, state in zip(loop.places, loop.states, strict=True):
+        if state.estimates.generator is not loop.generator:  # estimates that were made before
+            yield f"scan{place}.generator", state.estimates.generator
+        if state.fixed is not None:
+            yield f"scan{place}.device_generator", state.fixed.generator
+
+
 def _of_scan(loop: Loop, state: GroupState) -> Mapping[str, Tensor]:
-    """What is the scan's own; the generators' states are copies, set by themselves."""
-    found = {"output": state.output, "generator": state.generator.get_state()}
-    if state.fixed is not None:
-        found["device_generator"] = state.fixed.generator.get_state()
+    """What is the scan's own."""
+    found = {"output": state.output}
     if loop.form.next_input != "fixed" and not loop.form.learn_input:
         found["input"] = state.input
     if loop.form.splitting == "all":

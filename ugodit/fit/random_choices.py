@@ -21,11 +21,6 @@ from ugodit.operators.domain import Map
 from ugodit.operators.protocol import Operator
 
 
-def seed_of(seed: int, place: int) -> int:
-    """The seed of a scan's own choices, by its place in the group: they do not depend on who else is in it."""
-    return (seed + place * 0x9E3779B97F4A7C15) % 2**63  # the golden ratio's bits: far from other seeds' scans
-
-
 @dataclass(frozen=True)
 class Choices:
     """For one operator's items and one step."""

@@ -9,10 +9,11 @@ little of the initial estimate is mixed in (docs/ablation.md). Which views there
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from ugodit.fit.initial import InitialEstimates
 from ugodit.networks.unrolled import Unrolled
@@ -69,3 +70,19 @@ def uncertainty(
 
 Question = Callable[[InitialEstimates, Unrolled, Callable[[Tensor], Tensor], slice | None, int], Tensor]
 """`reconstruct` or `uncertainty`."""
+
+
+def with_weights(model: Unrolled, weights: Mapping[str, Tensor], run: Callable[[], Tensor]) -> Tensor:
+    """What `run` computes while the model has these weights, by the names of its parameters."""
+    return functional_call(_Call(model, run), {f"model.{name}": weight for name, weight in weights.items()}, ())
+
+
+class _Call(torch.nn.Module):
+    """Lets `functional_call` swap the model's parameters while `run` is called."""
+
+    def __init__(self, model: Unrolled, run: Callable[[], Tensor]) -> None:
+        super().__init__()
+        self.model, self.run = model, run
+
+    def forward(self) -> Tensor:
+        return self.run()

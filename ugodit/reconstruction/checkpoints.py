@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ugodit.errors import InputError
+from ugodit.errors import InputError, OutputError, named
 from ugodit.fit.checkpoint import LoopState
 from ugodit.fit.fit import Step
 from ugodit.reconstruction.distributed import Group
@@ -27,13 +27,17 @@ class Checkpoints:
 
     def find(self, resume: bool) -> LoopState | None:
         """The state to go on from; None to begin anew, and why is said where a file was there."""
-        if self.path is None or not (resume or self.path.exists()):
+        if self.path is None:
             return None
-        if not self.path.exists():
-            self._say(f"{self.path}: there is no checkpoint to go on from; beginning anew")
+        content = self.group.gather(self._content(self.path) if self.group.rank == 0 else b"")[0]
+        if not content:
+            if resume:
+                self._say(f"{self.path}: there is no checkpoint to go on from; beginning anew")
             return None
         try:
-            state, key = LoopState.load(self.path)
+            # One process reads it for all: the others might find another file, or none.
+            with named(str(self.path)):
+                state, key = LoopState.from_bytes(content)
         except InputError as error:
             self._say(f"{error}; beginning anew")
             return None
@@ -54,15 +58,25 @@ class Checkpoints:
             if self.path is not None and self.every and step.iteration % self.every == 0 and not step.stopped:
                 self._keep(self.path, step)
 
+    def _content(self, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            return str(error).encode()  # no checkpoint, which is said
+
     def _keep(self, path: Path, step: Step) -> None:
         state = step.state()
         if self.group.ranks > 1:
-            parts = self.group.gather(state.to_bytes())
-            if self.group.rank == 0:
-                LoopState.of_ranks(parts).save(path, self.key)
-        else:
+            state = LoopState.of_ranks(self.group.gather(state.to_bytes()))
+        if self.group.rank:
+            return
+        try:
             state.save(path, self.key)
-        self.at = step.iteration
+            self.at = step.iteration
+        except OutputError as error:  # No reason to lose what was trained so far.
+            self._say(f"{error}; going on without a checkpoint of step {step.iteration}")
 
     def say_how_to_go_on(self) -> None:
         """After an interruption."""

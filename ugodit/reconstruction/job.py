@@ -118,7 +118,7 @@ def with_seed(preset: Preset, seed: int) -> Preset:
 
 def find_device(name: str) -> torch.device:
     """The device of that name; auto is the first GPU where there is one. InputError where there is no such device."""
-    if name == "auto" and torch.cuda.is_available():
+    if name in ("auto", "cuda") and torch.cuda.is_available():
         # One device a process, where torchrun started several on this machine.
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     if name == "auto":

@@ -163,19 +163,16 @@ class Training:
         """
         if not self.count:
             raise ValueError("scans: expected one or more, got none")
-        if self.count < self.group.ranks:
-            raise InputError(
-                f"expected a scan or more for each of {self.group.ranks} processes, got {self.count} scans"
-            )
+        with self.group.together():
+            if self.count < self.group.ranks:
+                raise InputError(f"expected a scan for each of {self.group.ranks} processes, got {self.count} scans")
         sources = self._all_sources()
         keeper = Checkpoints(checkpoint, self._key(sources), every, self.group, observer)
         state = keeper.find(resume)
         model, last = self._fit(keeper, state, observer)
-        finite = torch.tensor(float(all(bool(weight.isfinite().all()) for weight in model.parameters())))
-        finite = finite.to(self.device)
-        self.group.sum([finite])
-        if not math.isfinite(last.loss) or int(finite) < self.group.ranks:
-            raise InputError(f"training diverged (loss {last.loss:g}); lower `learning_rate` of [train]")
+        with self.group.together():
+            if not math.isfinite(last.loss) or not all(bool(weight.isfinite().all()) for weight in model.parameters()):
+                raise InputError(f"training diverged (loss {last.loss:g}); lower `learning_rate` of [train]")
         return self._prior(model, last, sources)
 
     def _fit(self, keeper: Checkpoints, state: LoopState | None, observer: Observer) -> tuple[Unrolled, Step]:
