@@ -107,7 +107,7 @@ def compared(work: str, load: int, rounds: int, seconds: float) -> list[dict[str
             "work": work,
             "way": way,
             **{name: round(statistics.median(one[name] for one in all_), 2) for name in ("wall_ms", "processor_ms")},
-            "threads": [int(one["threads"]) for one in all_],
+            "threads": ", ".join(str(int(one["threads"])) for one in all_),
         }
         for way, all_ in found.items()
     ]

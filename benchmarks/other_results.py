@@ -17,6 +17,7 @@ KNOWN = {
         "Reconstructions with our maps and sigpy's",
         "python benchmarks/bench_maps.py --out benchmarks/results/maps.json",
     ),
+    "threads": ("Threads beside busy processes", "python benchmarks/bench_threads.py"),
     "cuda_resources": ("CUDA kernels: registers, shared memory, spills", "python benchmarks/resources.py"),
     "volume": ("A whole volume", "python benchmarks/bench_volume.py"),
     "sense_gpu": ("Kernels on a GPU", "benchmarks/gpu.sh"),

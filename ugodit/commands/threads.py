@@ -3,7 +3,7 @@
 By itself torch starts one thread a core of the machine, also where a container or a batch job may use only a few. Its
 OpenMP runtime splits each operation evenly and then waits for the last thread: on a core that another program uses too,
 that thread comes late, hundreds of times in a step, and the ones that wait spin for 10 ms before they sleep. So two
-threads on two cores take two to four times as long as one where another program keeps one core busy. Therefore
+threads on two cores take up to three times as long as one where another program keeps one core busy. Therefore
 
 - who asks for a number (`--threads`, OMP_NUM_THREADS) or was given CPUs by Slurm gets that;
 - else there is one thread for each core that other programs leave free, as seen once, while torch is being imported,
