@@ -21,7 +21,7 @@ from ugodit.commands.options import (
 )
 from ugodit.commands.parser import Parser, run
 from ugodit.errors import ElsewhereError, InputError, named
-from ugodit.io.atomic import check_writable
+from ugodit.io.atomic import check_writable, remove_left_over
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +76,7 @@ def _train(parsed: Parsed, device: torch.device, group: Group) -> int:
             raise InputError("--write-maps: expected one process, as each has some of the scans only; leave it out")
         if first:
             check_writable(arguments.out)
+            remove_left_over(arguments.out.parent)
         _add(training, arguments)
     if first and not arguments.json:
         decoders = "one decoder" if parsed.preset.train.shared_decoder else f"{training.count} decoders"
