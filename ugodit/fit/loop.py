@@ -19,7 +19,7 @@ from ugodit.fit.model_config import ModelConfig
 from ugodit.fit.random_choices import Choices
 from ugodit.fit.step import learning_rate, step_loss
 from ugodit.fit.stopping import HeldOutStopping
-from ugodit.fit.test_time import Question, reconstruct, uncertainty, with_weights
+from ugodit.fit.test_time import Question, reconstruct, uncertainty, with_parameters
 from ugodit.networks.calls import PLAIN, compiled
 from ugodit.networks.unrolled import Unrolled
 from ugodit.operators.protocol import Operator
@@ -228,7 +228,7 @@ class Loop:
         def run() -> Tensor:
             return question(estimates, self.model, self._evaluator(state), state.decoders, self.config.mask_bank)
 
-        return run() if weights is None else with_weights(self.model, weights, run)
+        return run() if weights is None else with_parameters(self.model, weights, run)
 
     def _final(self, weights: dict[str, Tensor] | None, question: Question) -> list[Tensor]:
         """For every operator, from all that was measured."""

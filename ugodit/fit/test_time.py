@@ -72,7 +72,7 @@ Question = Callable[[InitialEstimates, Unrolled, Callable[[Tensor], Tensor], sli
 """`reconstruct` or `uncertainty`."""
 
 
-def with_weights(model: Unrolled, weights: Mapping[str, Tensor], run: Callable[[], Tensor]) -> Tensor:
+def with_parameters(model: Unrolled, weights: Mapping[str, Tensor], run: Callable[[], Tensor]) -> Tensor:
     """What `run` computes while the model has these weights, by the names of its parameters."""
     return functional_call(_Call(model, run), {f"model.{name}": weight for name, weight in weights.items()}, ())
 
