@@ -22,14 +22,14 @@ from torch import Tensor
 from ugodit.errors import InputError, named
 from ugodit.io.atomic import write_file
 
-FORMAT = "ugodit checkpoint 1"
+FORMAT = "ugodit checkpoint 2"
 DECODERS = "network.decoder."
 """In the names of tensors that have a row for each decoder."""
 
 
 @dataclass(frozen=True)
 class LoopState:
-    """A fit after some step. Tensors are on the CPU."""
+    """A fit after some step. Tensors are on the CPU, in memory as they were: in another order sums round otherwise."""
 
     iteration: int
     tensors: Mapping[str, Tensor]
@@ -40,23 +40,31 @@ class LoopState:
     def to_bytes(self, key: str = "") -> bytes:
         """As a file holds it. key: a digest of the settings."""
         texts = {"format": FORMAT, "key": key, "iteration": str(self.iteration), "values": json.dumps(self.values)}
+        strides = {name: tensor.stride() for name, tensor in self.tensors.items() if not tensor.is_contiguous()}
+        texts["strides"] = json.dumps(strides)
         texts["sha256"] = _digest(texts, self.tensors)
         return bytes(to_bytes({name: tensor.contiguous() for name, tensor in self.tensors.items()}, texts))
 
     @classmethod
     def of_ranks(cls, parts: Sequence[bytes]) -> LoopState:
         """The state of a group from those of its processes, as bytes; process r has the scans at r, r + R, ..."""
-        found = [from_bytes(part) for part in parts]
+        found = [cls._of(_texts(part), from_bytes(part)) for part in parts]
         first = found[0]
         tensors: dict[str, Tensor] = {}
         for one in found:
-            tensors.update(one)
-        texts = _texts(parts[0])
-        values = json.loads(texts["values"])
-        for name, tensor in first.items():
-            if values["own_decoders"] and DECODERS in name and tensor.ndim:
-                tensors[name] = interleaved([one[name] for one in found])
-        return cls(int(texts["iteration"]), tensors, values)
+            tensors.update(one.tensors)
+        for name, tensor in first.tensors.items():
+            if first.values["own_decoders"] and DECODERS in name and tensor.ndim:
+                tensors[name] = interleaved([one.tensors[name] for one in found])
+        return cls(first.iteration, tensors, first.values)
+
+    @classmethod
+    def _of(cls, texts: Mapping[str, str], tensors: dict[str, Tensor]) -> LoopState:
+        """From what is in a file."""
+        for name, stride in json.loads(texts["strides"]).items():
+            tensor = tensors[name]
+            tensors[name] = torch.empty_strided(tensor.shape, stride, dtype=tensor.dtype).copy_(tensor)
+        return cls(int(texts["iteration"]), tensors, json.loads(texts["values"]))
 
     def save(self, path: Path, key: str) -> None:
         """Write the file, whole or not at all. OutputError where that fails."""
@@ -72,7 +80,7 @@ class LoopState:
             tensors, texts = from_bytes(content), _texts(content)
             if texts["format"] != FORMAT or texts.pop("sha256") != _digest(texts, tensors):
                 raise ValueError("the digest is another")
-            return cls(int(texts["iteration"]), tensors, json.loads(texts["values"])), texts["key"]
+            return cls._of(texts, tensors), texts["key"]
         except (SafetensorError, KeyError, ValueError, RecursionError) as error:
             raise InputError("expected a checkpoint of `ugodit train`, got another or a damaged file") from error
 

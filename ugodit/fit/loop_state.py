@@ -27,14 +27,15 @@ def take_state(loop: Loop, iteration: int, seconds: float) -> LoopState:
         tensors[f"weights.{name}"] = parameter
         for moment, value in loop.optimizer.state.get(parameter, {}).items():
             tensors[f"adam.{moment}.{name}"] = value
-    for kind, weights in (("average", loop.average_weights), ("best", loop.best_weights)):
-        if kind == "average" or loop.stopping is not None:
-            tensors |= {f"{kind}.{name}": weight for name, weight in weights.items()}
+    # Until an error was lowest, the best are the averages themselves.
+    with_best = loop.stopping is not None and loop.stopping.best_error < math.inf
+    tensors |= {f"average.{name}": weight for name, weight in loop.average_weights.items()}
+    tensors |= {f"best.{name}": weight for name, weight in loop.best_weights.items() if with_best}
     for place, state in zip(loop.places, loop.states, strict=True):
-        tensors |= {f"scan{place}.{name}": value for name, value in _of_scan(loop, state).items()}
+        tensors |= {f"scan{place}.{name}": value for name, value in _of_scan(loop, state, with_best).items()}
     tensors |= {name: generator.get_state() for name, generator in _generators(loop)}
     values: dict[str, Any] = {"own_decoders": loop.own_decoders, "seconds": seconds}
-    if loop.stopping is not None and loop.stopping.best_error < math.inf:
+    if with_best and loop.stopping is not None:
         values |= {"best_error": loop.stopping.best_error, "best_iteration": loop.stopping.best_iteration}
     return LoopState(iteration, {name: one.detach().cpu().clone() for name, one in tensors.items()}, values)
 
@@ -49,11 +50,12 @@ def put_state(loop: Loop, found: LoopState) -> None:
     if loop.form.splitting == "random":
         for _ in range(min(found.iteration, loop.config.mask_bank)):
             loop.choose()
-    own_decoders = loop.own_decoders
-    tensors = {
-        name: tensor[loop.places] if own_decoders and DECODERS in name and tensor.ndim else tensor
-        for name, tensor in found.tensors.items()
-    }
+    tensors = found.tensors
+    if loop.own_decoders and loop.exchange.ranks > 1:  # one process has all; its operators may hold several items
+        tensors = {
+            name: tensor[loop.places] if DECODERS in name and tensor.ndim else tensor
+            for name, tensor in tensors.items()
+        }
     for name, parameter in _parameters(loop):
         _copy(parameter, tensors, f"weights.{name}")
         if f"adam.step.{name}" in tensors:  # else no loss depends on it
@@ -62,15 +64,21 @@ def put_state(loop: Loop, found: LoopState) -> None:
             for moment in MOMENTS:
                 own[moment] = torch.empty_like(parameter)
                 _copy(own[moment], tensors, f"adam.{moment}.{name}")
-    # Until an error was lowest, the best are the averages themselves.
-    loop.best_weights = {name: weight.clone() for name, weight in loop.best_weights.items()}
-    for kind, weights in (("average", loop.average_weights), ("best", loop.best_weights)):
-        if kind == "average" or loop.stopping is not None:
-            for name, weight in weights.items():
-                _copy(weight, tensors, f"{kind}.{name}")
+    with_best = loop.stopping is not None and "best_error" in found.values
+    for name, weight in loop.average_weights.items():
+        _copy(weight, tensors, f"average.{name}")
+    if with_best:
+        loop.best_weights = {name: weight.clone() for name, weight in loop.best_weights.items()}
+        for name, weight in loop.best_weights.items():
+            _copy(weight, tensors, f"best.{name}")
     for place, state in zip(loop.places, loop.states, strict=True):
-        state.best_average = state.best_average.clone()
-        for name, value in _of_scan(loop, state).items():
+        if with_best:
+            state.best_average = state.best_average.clone()
+        if state.fixed is None:  # in memory as the network left it, not as it was made here
+            state.output = _like(state.output, tensors, f"scan{place}.output")
+            if loop.form.next_input != "fixed" and not loop.form.learn_input:
+                state.input = _like(state.input, tensors, f"scan{place}.input")
+        for name, value in _of_scan(loop, state, with_best).items():
             _copy(value, tensors, f"scan{place}.{name}")
         state.stale = True
     for name, generator in _generators(loop):
@@ -99,14 +107,14 @@ def _generators(loop: Loop) -> Iterator[tuple[str, torch.Generator]]:
             yield f"scan{place}.device_generator", state.fixed.generator
 
 
-def _of_scan(loop: Loop, state: GroupState) -> Mapping[str, Tensor]:
+def _of_scan(loop: Loop, state: GroupState, with_best: bool) -> Mapping[str, Tensor]:
     """What is the scan's own."""
     found = {"output": state.output}
     if loop.form.next_input != "fixed" and not loop.form.learn_input:
         found["input"] = state.input
     if loop.form.splitting == "all":
         found["average"] = state.average
-        if loop.stopping is not None:
+        if with_best:
             found["best_average"] = state.best_average
     return found
 
@@ -116,3 +124,12 @@ def _copy(target: Tensor, tensors: Mapping[str, Tensor], name: str) -> None:
     if found is None or found.shape != target.shape or found.dtype != target.dtype:
         raise InputError(f"{name}: not in the checkpoint as {target.dtype} {tuple(target.shape)}")
     target.copy_(found)
+
+
+def _like(target: Tensor, tensors: Mapping[str, Tensor], name: str) -> Tensor:
+    """Memory for `_copy` in the order of the tensor that is kept."""
+    found = tensors.get(name)
+    same = found is not None and found.shape == target.shape
+    return (
+        torch.empty_strided(found.shape, found.stride(), device=target.device) if found is not None and same else target
+    )

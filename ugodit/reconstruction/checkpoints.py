@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ugodit.errors import InputError, OutputError, named
@@ -79,9 +80,13 @@ class Checkpoints:
             self._say(f"{error}; going on without a checkpoint of step {step.iteration}")
 
     def say_how_to_go_on(self) -> None:
-        """After an interruption."""
-        if self.path is not None and self.at:
-            self._say(f"{self.path} is of step {self.at}; --resume goes on from there")
+        """After an interruption, which may have come while the file was written: the file itself is asked."""
+        if self.path is None or self.group.rank:
+            return
+        with suppress(InputError):  # none, or none of this training
+            state, key = LoopState.load(self.path)
+            if key == self.key:
+                self._say(f"{self.path} is of step {state.iteration}; --resume goes on from there")
 
     def _say(self, text: str) -> None:
         if self.group.rank == 0:

@@ -203,7 +203,9 @@ class Training:
     def _key(self, sources: list[dict[str, Any]]) -> str:
         """A digest of all that the weights depend on."""
         preset = {name: getattr(self.preset, name).to_dict() for name in ("network", "model", "train")}
-        return digest_of({**preset, "scans": sources, "version": ugodit.__version__})
+        versions = {"version": ugodit.__version__, "torch": torch.__version__}
+        # Another kind of device draws other random numbers, all of them ahead.
+        return digest_of({**preset, "scans": sources, **versions, "device": self.device.type})
 
     def _prior(self, model: Unrolled, last: Step, sources: list[dict[str, Any]]) -> Prior:
         sampling = self.sampling
