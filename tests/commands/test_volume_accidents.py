@@ -17,6 +17,7 @@ import pytest
 from volume_runs import SLICES, Volume, assert_equal, end
 
 from ugodit.commands import reconstruct
+from ugodit.io import atomic
 from ugodit.reconstruction.slice_store import SliceStore
 
 ALL = list(range(SLICES))
@@ -99,7 +100,10 @@ def test_slices_that_are_left_when_the_files_are_written_are_removed(
 
 def test_half_written_files_of_a_killed_process_are_removed(quick: Volume, capsys: pytest.CaptureFixture[str]) -> None:
     (quick.out / "maps").mkdir(parents=True)
-    for path in (quick.out / ".a.h5.01234567.partial", quick.out / "maps" / ".a_slice000_abc.h5.01234567.partial"):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    whose = f"{atomic._HOST}-{ended.pid}-01234567.partial"
+    for path in (quick.out / f".a.h5.{whose}", quick.out / "maps" / f".a_slice000_abc.h5.{whose}"):
         path.touch()
     assert run(capsys, quick, "--slices", "0:1")[0] == 0
     assert quick.left_over() == []
