@@ -80,8 +80,10 @@ class Checkpoints:
 
     def say_how_to_go_on(self) -> None:
         """After an interruption."""
-        if self.path is not None and self.at:
-            self._say(f"{self.path} is of step {self.at}; --resume goes on from there")
+        # The file, not what is known of it: the interruption may have come just after it was renamed.
+        if self.path is not None and self.path.exists():
+            of = f" of step {self.at}" if self.at else ""
+            self._say(f"{self.path}: a checkpoint{of} is kept; --resume goes on from there")
 
     def _say(self, text: str) -> None:
         if self.group.rank == 0:
