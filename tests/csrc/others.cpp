@@ -96,8 +96,9 @@ void check_espirit(std::uint64_t seed) {
                 error += std::norm(applied);
             }
             require(std::abs(size - 1) < 1e-4, name + ": a map that is not of norm one");
-            // Deflation leaves the roundings of the first set in the second.
-            require(std::sqrt(error) < 1e-4 * trace, name + ": no eigenvector");
+            // Deflation leaves the roundings of the first set, which turn the vector of a much smaller eigenvalue.
+            const double turned = set == 0 ? 0 : 2e-6 * trace / std::max(value, 1e-6 * trace);
+            require(std::sqrt(error) < (1e-4 + turned) * trace, name + ": no eigenvector");
             require(set > 0 || value >= trace / coils * 0.9999, name + ": not the largest eigenvalue");
         }
     }
