@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,9 @@ from ugodit.calibration.cache import MapsCache
 from ugodit.calibration.pipeline import CoilPlan, Noise
 from ugodit.data.volume import Volume, VolumeSlices, location
 from ugodit.errors import InputError, OutputError, named
+from ugodit.io.atomic import check_writable
 from ugodit.io.maps import HDF5, MapsFile, open_maps
+from ugodit.io.reconstructions import read_attributes
 from ugodit.io.stacked_maps import write_stacked_maps
 
 
@@ -122,22 +124,46 @@ class MapsToWrite:
     def write(self) -> None:
         """Write them, for --maps, other programs, and `read_maps`. InputError where that is not possible."""
         if self.path is not None:
-            write_maps_one_by_one(self.path, self.slices, self.slices.indices, iter(self.maps))
+            prepare_to_write_maps(self.path)
+            found = dict(zip(self.slices.indices, self.maps, strict=True))
+            write_maps_one_by_one(self.path, self.slices, self.slices.indices, found.__getitem__)
             self.maps.clear()
 
 
-def write_maps_one_by_one(path: Path, slices: VolumeSlices, indices: Sequence[int], maps: Iterable[Tensor]) -> None:
-    """Write the maps (C, H, W) of these slices for --maps, other programs, and `read_maps`; one at a time in memory."""
-    make_folder_of_maps(path)
-    about = {"scan": slices.volume.name, "slices": np.asarray(indices), "version": ugodit.__version__}
-    write_stacked_maps(path, (len(indices), *slices.volume.shape[1:]), maps, about)
+def write_maps_one_by_one(
+    path: Path, slices: VolumeSlices, indices: Sequence[int], read: Callable[[int], Tensor], *, add: bool = False
+) -> None:
+    """Write the maps (C, H, W) of these slices for --maps, other programs, and `read_maps`; one at a time in memory.
+
+    read: gives a slice's maps. add: those of other slices that an earlier run wrote there stay.
+    """
+    earlier = written_maps(path, slices) if add else None
+    kept = set() if earlier is None else set(earlier.places) - set(indices)
+    every = sorted({*indices, *kept})
+    maps = (earlier.read(index) if earlier is not None and index in kept else read(index) for index in every)
+    about = {"scan": slices.volume.name, "slices": np.asarray(every), "version": ugodit.__version__}
+    write_stacked_maps(path, (len(every), *slices.volume.shape[1:]), maps, about)
 
 
-def make_folder_of_maps(path: Path | None) -> None:
-    """Make the folder that --write-maps asks for. OutputError where that cannot be."""
+def prepare_to_write_maps(path: Path | None) -> None:
+    """Make the folder that --write-maps asks for, and try it. OutputError where maps could not be written."""
     if path is None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"--write-maps: {path.parent}: cannot be made a folder: {error.strerror}") from error
+    with named("--write-maps"):
+        check_writable(path)
+
+
+def written_maps(path: Path, slices: VolumeSlices) -> MapsFile | None:
+    """The maps that an earlier run wrote there of slices of this volume; None for anything else."""
+    try:
+        about = read_attributes(path)
+        listed = about.get("slices")
+        if about.get("scan") != slices.volume.name or not isinstance(listed, list):
+            return None
+        return open_maps(path, slices.volume.shape, listed)
+    except InputError:
+        return None

@@ -31,6 +31,7 @@ class ProgressObserver(Observer):
         super().__init__()
         self.quiet, self.json_lines = quiet, json_lines
         self._bar: _Bar | None = None
+        self.end()
         self._volume, self._wanted, self._finished = "", 0, 0
         self._began, self._first = 0.0, 0
 

@@ -124,14 +124,18 @@ def _part(text: str) -> tuple[int, int]:
     if text == "slurm":
         try:
             first, step, last = (int(os.environ[f"SLURM_ARRAY_TASK_{name}"]) for name in ("MIN", "STEP", "MAX"))
-            return (int(os.environ["SLURM_ARRAY_TASK_ID"]) - first) // step + 1, (last - first) // step + 1
+            which, parts = (int(os.environ["SLURM_ARRAY_TASK_ID"]) - first) // step + 1, (last - first) // step + 1
+            tasks = int(os.environ.get("SLURM_ARRAY_TASK_COUNT", parts))
         except (KeyError, ValueError, ZeroDivisionError):
             raise argparse.ArgumentTypeError(
                 "slurm: expected SLURM_ARRAY_TASK_ID, _MIN, _MAX and _STEP in the environment, as in a job array"
             ) from None
-    which, slash, parts = text.partition("/")
-    if slash and which.isdecimal() and parts.isdecimal() and 1 <= int(which) <= int(parts):
-        return int(which), int(parts)
+        if tasks != parts:
+            raise argparse.ArgumentTypeError(f"slurm: {tasks} tasks are no even series of numbers; give I/N")
+        return which, parts
+    first_word, slash, second = text.partition("/")
+    if slash and first_word.isdecimal() and second.isdecimal() and 1 <= int(first_word) <= int(second):
+        return int(first_word), int(second)
     raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, or slurm, got {text!r}")
 
 

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,8 @@ def _train(parsed: Parsed, device: torch.device, group: Group) -> int:
         return 0
     with named("", f"; {checkpoint} is kept: --resume goes on from it" if checkpoint.exists() else ""):
         prior.save(arguments.out)
-    checkpoint.unlink(missing_ok=True)
+    with suppress(OSError):
+        checkpoint.unlink(missing_ok=True)
     scans = training.count
     summary = {"prior": str(arguments.out), "hash": prior.hash, "scans": scans, "seconds": seconds}
     print(json.dumps(summary) if arguments.json else f"{arguments.out}: prior {prior.hash[:12]} of {scans} scans")

@@ -11,7 +11,7 @@ from typing import Any
 
 from ugodit.errors import InputError
 
-MAX_SLICES = 4096
+MAX_SLICES = 4000
 MAX_COILS = 512
 MAX_SIDE = 8192
 """Samples along the readout, or along the phase-encode axis."""
@@ -69,15 +69,25 @@ def available_memory() -> int:
     with contextlib.suppress(OSError, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    with contextlib.suppress(OSError, ValueError):  # "max", where a container has no limit, is no number
-        group = Path("/sys/fs/cgroup")
-        found.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit != resource.RLIM_INFINITY:
+    group = Path("/sys/fs/cgroup")
+    for limit, used, cached in (
+        (group / "memory.max", group / "memory.current", group / "memory.stat"),
+        (*(group / "memory" / f"memory.{name}" for name in ("limit_in_bytes", "usage_in_bytes", "stat")),),
+    ):
+        with contextlib.suppress(OSError, ValueError):  # "max", where a container has no limit, is no number
+            found.append(int(limit.read_text()) - int(used.read_text()) + _cached_files(cached))
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if allowed != resource.RLIM_INFINITY:
         with contextlib.suppress(OSError, ValueError):
             pages = int(Path("/proc/self/statm").read_text().split()[0])
-            found.append(limit - pages * resource.getpagesize())
+            found.append(allowed - pages * resource.getpagesize())
     return max(min(found), 0)
+
+
+def _cached_files(path: Path) -> int:
+    """Bytes of files that a container counts as used, and gives up when memory is asked for."""
+    pairs = dict(line.split() for line in path.read_text().splitlines())
+    return sum(int(pairs.get(name, 0)) for name in ("inactive_file", "active_file"))
 
 
 def is_sensible(value: Any, depth: int, *, finite: bool = True) -> bool:

@@ -21,8 +21,10 @@ from torch import Tensor
 
 from ugodit.errors import InputError, named
 from ugodit.io.atomic import write_file
+from ugodit.io.files import read_bytes
 
 FORMAT = "ugodit checkpoint 2"
+MAX_BYTES = 1 << 36
 DECODERS = "network.decoder."
 """In the names of tensors that have a row for each decoder."""
 
@@ -81,17 +83,15 @@ class LoopState:
             if texts["format"] != FORMAT or texts.pop("sha256") != _digest(texts, tensors):
                 raise ValueError("the digest is another")
             return cls._of(texts, tensors), texts["key"]
-        except (SafetensorError, KeyError, ValueError, RecursionError) as error:
+        except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise InputError("expected a checkpoint of `ugodit train`, got another or a damaged file") from error
 
     @classmethod
     def load(cls, path: Path) -> tuple[LoopState, str]:
         """The content of a file, as `from_bytes`. InputError, which names it, where it cannot be read."""
-        try:
-            with named(str(path)):
-                return cls.from_bytes(path.read_bytes())
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+        content = read_bytes(path, "a checkpoint", MAX_BYTES)
+        with named(str(path)):
+            return cls.from_bytes(content)
 
 
 def interleaved(parts: Sequence[Tensor]) -> Tensor:

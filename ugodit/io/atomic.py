@@ -5,14 +5,14 @@ import hashlib
 import os
 import re
 import secrets
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from ugodit.errors import OutputError
+from ugodit.io.claims import this_machine
 
-_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+_HOST = hashlib.sha256(this_machine().encode()).hexdigest()[:8]
 _PARTIAL = re.compile(r"\..*\.(?:([0-9a-f]{8})-(\d+)-)?[0-9a-f]{8}\.partial")
 """Machine and process are missing in an earlier version's."""
 _ABANDONED = 24 * 3600.0
@@ -37,9 +37,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     For what is too large to be in memory as a whole; otherwise as `write_file`.
     """
     path = Path(path)
-    # A long name is cut: with what is added it would be longer than the file system takes.
-    name = os.fsencode(path.name)[:100].decode("utf-8", "ignore")
-    partial = path.with_name(f".{name}.{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.partial")
+    partial = _partial(path)
     try:
         # os.open and not tempfile: the file gets the permissions of the user's umask, not 0600.
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -58,7 +56,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Find out before hours of work whether a file could be written there. OutputError where it could not."""
     path = Path(path)
-    probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    probe = _partial(path)
     try:
         with open(probe, "xb") as file:
             file.write(bytes(4096))
@@ -69,6 +67,13 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     finally:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    """A temporary name beside it."""
+    # A long name is cut: with what is added it would be longer than the file system takes.
+    name = os.fsencode(path.name)[:100].decode("utf-8", "ignore")
+    return path.with_name(f".{name}.{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.partial")
 
 
 def _sync(path: Path) -> None:

@@ -47,11 +47,10 @@ class Claims:
         self._renewing = threading.Thread(target=self._renew, daemon=True)
 
     def __enter__(self) -> Self:
-        content = json.dumps({**_this_process(), "about": self.about}).encode()
         for attempt in range(10):
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                _create(self._owner(self.name), content)
+                self._register()
                 break
             except FileNotFoundError as error:  # the last process that used the folder removed it just now
                 if attempt == 9:
@@ -89,8 +88,8 @@ class Claims:
         return True
 
     def release(self, name: str) -> None:
-        """Let others have it."""
-        last = self._held.pop(name)
+        """Let others have it, if this process holds it."""
+        last = self._held.pop(name, -1)
         for generation in range(last + 1):
             with contextlib.suppress(OSError):
                 self._claim(name, generation).unlink(missing_ok=True)
@@ -146,7 +145,13 @@ class Claims:
     def _renew(self) -> None:
         while not self._ended.wait(self.lease / RENEWALS):
             with contextlib.suppress(OSError):
-                os.utime(self._owner(self.name))
+                try:
+                    os.utime(self._owner(self.name))
+                except FileNotFoundError:  # others took this process for dead, and cleared it away
+                    self._register()
+
+    def _register(self) -> None:
+        _create(self._owner(self.name), json.dumps({**_this_process(), "about": self.about}).encode())
 
     def _owner(self, name: str) -> Path:
         return self.folder / f"{name}{OWNER}"
@@ -159,6 +164,11 @@ class Claims:
             return sorted(path for path in self.folder.iterdir() if path.name.endswith(ending))
         except OSError:
             return []
+
+
+def this_machine() -> str:
+    """What tells machines, and containers whose processes are numbered apart, from one another."""
+    return f"{_boot()} {_pid_namespace()}"
 
 
 def _this_process() -> dict[str, Any]:
@@ -199,7 +209,12 @@ def _create(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         partial.write_bytes(content)
-        os.link(partial, path)
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            # A network file system may have done it and lost the answer.
+            if partial.stat().st_nlink != 2:
+                raise
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
             raise

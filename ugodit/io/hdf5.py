@@ -122,8 +122,8 @@ class HDF5File:
             found = h5py.h5a.open(self._file.id, name.encode())
             size = found.get_storage_size()
             if not self._heaps_checked and found.get_type().get_class() in (h5py.h5t.STRING, h5py.h5t.VLEN):
-                check_heaps(self.path)
                 self._heaps_checked = True
+                check_heaps(self.path)
             if size > MAX_ATTRIBUTE_BYTES:
                 raise InputError(f"{self.path}: attribute `{name}`: expected at most {MAX_ATTRIBUTE_BYTES} bytes")
             return plain(self._file.attrs[name])

@@ -13,7 +13,9 @@ from ugodit.errors import InputError
 
 LOOKED_THROUGH = 1 << 26
 """Bytes at a file's beginning and at its end; what writes scans keeps its heaps there."""
-_HEADER, _OBJECT = struct.Struct("<4sB3xQ"), struct.Struct("<HH4xQ")
+SMALLEST = 4096
+"""Bytes of a heap, at least."""
+_HEADER, _OBJECT = struct.Struct("<4sB3sQ"), struct.Struct("<HH4xQ")
 
 
 def check_heaps(path: Path) -> None:
@@ -34,13 +36,13 @@ def check_heaps(path: Path) -> None:
 
 
 def _is_whole(content: mmap.mmap, place: int) -> bool:
-    """Whether the objects of a heap follow one another to its end."""
+    """Whether the objects of a heap follow one another to its end. True for samples that happen to spell its name."""
     if place + _HEADER.size > len(content):
-        return False
-    _, version, size = _HEADER.unpack_from(content, place)
+        return True
+    _, version, zeros, size = _HEADER.unpack_from(content, place)
     end = place + size
-    if version != 1 or end > len(content):
-        return False
+    if version != 1 or any(zeros) or size < SMALLEST or end > len(content):
+        return True  # no heap, or one that libhdf5 itself refuses
     place += _HEADER.size
     while end - place >= _OBJECT.size:
         index, _, length = _OBJECT.unpack_from(content, place)

@@ -7,8 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from ugodit.errors import InputError, OutputError, named
-from ugodit.fit.checkpoint import LoopState
+from ugodit.fit.checkpoint import MAX_BYTES, LoopState
 from ugodit.fit.fit import Step
+from ugodit.io.files import read_bytes
 from ugodit.reconstruction.distributed import Group
 from ugodit.reconstruction.observer import Observer
 
@@ -60,11 +61,11 @@ class Checkpoints:
                 self._keep(self.path, step)
 
     def _content(self, path: Path) -> bytes:
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
+        if not path.exists():
             return b""
-        except OSError as error:
+        try:
+            return read_bytes(path, "a checkpoint", MAX_BYTES)
+        except InputError as error:
             return str(error).encode()  # no checkpoint, which is said
 
     def _keep(self, path: Path, step: Step) -> None:

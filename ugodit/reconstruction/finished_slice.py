@@ -33,7 +33,8 @@ class FinishedSlice:
     stopped: str
     """Why the fit ended."""
     seconds: float
-    """What the slice took: waiting for its measurements, calibration, judging the prior, fit, final image."""
+    """What the slice took since the one before was fitted: waiting for its measurements, calibration, judging the prior,
+    fit, final image."""
     digest: str
     """`Scan.digest()` of the undersampled scan."""
     uncertainty: NDArray[np.float32] | None = None
@@ -45,7 +46,7 @@ class FinishedSlice:
     baselines: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """Zero filling and CG-SENSE."""
     besides: float = 0.0
-    """Seconds spent for it beside the reconstruction: baselines, and writing."""
+    """Seconds spent for it beside the reconstruction: baselines and uncertainty."""
     together: tuple[int, ...] = ()
     """The slices that were fitted in one batch, itself among them."""
     source: str = ""

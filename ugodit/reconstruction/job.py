@@ -55,6 +55,8 @@ class Job:
             raise InputError("`decoder`: fresh needs adaptation: an untrained decoder makes no image; leave it out")
         if self.prior is not None:
             self._check_prior(self.prior)
+        elif self.own_group and self.preset.train.shared_decoder and self.decoder not in ("mean", "fresh", 0):
+            raise InputError(f"`decoder`: expected mean, fresh or 0, got {self.decoder}")
         if self.uncertainty and not all(
             form.splitting == "random" and config.mask_bank > 1 for form, config in self.fits()
         ):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -12,7 +14,7 @@ from ugodit.errors import InputError
 from ugodit.priors.prior import Prior
 from ugodit.reconstruction.job import Job
 from ugodit.reconstruction.observer import Observer
-from ugodit.reconstruction.slice_store import Store
+from ugodit.reconstruction.store import Store
 from ugodit.reconstruction.training import Training
 
 LARGEST_GROUP = 12
@@ -20,7 +22,7 @@ LARGEST_GROUP = 12
 WAIT = 0.25
 """Seconds between two looks at whether another process has trained the prior."""
 
-NAME = "prior.safetensors"
+NAME, CHECKPOINT = "prior.safetensors", "prior.checkpoint"
 
 
 def group_of(slices: VolumeSlices) -> VolumeSlices:
@@ -42,22 +44,33 @@ def own_prior(
     if len(slices) < 2:
         raise InputError(f"`prior`: self: expected two slices or more to learn from, got {len(slices)}")
     path = store.path_of(NAME)
-    while True:
-        if path is not None and path.exists():
-            return Prior.load(path)
-        if store.claim(NAME):
-            break
+    while (found := _load(path)) is None and not store.claim(NAME):
         time.sleep(WAIT)
-    if path is not None and path.exists():  # finished just before the claim
+    found = found or _load(path)  # finished just before the claim
+    if found is not None:
         store.release(NAME)
-        return Prior.load(path)
+        return found
     group = group_of(slices)
     observer.message(f"{slices.volume.name}: training a prior on {len(group)} of its slices")
     training = Training(job.preset, sampling=job.sampling, seed=job.seed, device=str(device), maps_cache=maps_cache)
     training.add(group, job.coils)
-    prior = training.run(observer)
+    checkpoint = store.path_of(CHECKPOINT)
+    prior = training.run(observer, checkpoint=checkpoint, resume=checkpoint is not None and checkpoint.exists())
     del training  # with all its slices
     if path is not None:
         prior.save(path)
+    if checkpoint is not None:
+        with suppress(OSError):
+            checkpoint.unlink(missing_ok=True)
     store.release(NAME)
     return prior
+
+
+def _load(path: Path | None) -> Prior | None:
+    """None where there is none, or where it is damaged: it is trained anew."""
+    if path is None or not path.exists():
+        return None
+    try:
+        return Prior.load(path)
+    except InputError:
+        return None

@@ -1,10 +1,11 @@
-"""The slices of a volume on their way to a fit: read once, checked, calibrated and packed, a batch ahead of the fit."""
+"""The slices of a volume on their way to a fit: read once, a batch ahead of it, then checked, calibrated and packed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -37,6 +38,8 @@ class VolumeReader:
         read twice then, the first time for the number of virtual coils.
         """
         self.slices, self.sampling = slices, sampling
+        self.source = _state_of(slices.volume.path)
+        """The file that is read, in its state now; "" for scans in memory."""
         self.digests: dict[int, str] = {}
         """Of the slices that were read."""
         if slices.volume.mask is None and sampling is None:
@@ -50,15 +53,6 @@ class VolumeReader:
                 needed.append(coils.coils_for(self.take(index)))
         self.coils = coils.with_coils(needed)
         """The plan with a number of virtual coils in place of a fraction of the energy."""
-
-    @property
-    def source(self) -> str:
-        """The file that is read, in its present state; "" for scans in memory."""
-        path = self.slices.volume.path
-        if path is None:
-            return ""
-        state = path.stat()
-        return f"{path.name} {state.st_size} {state.st_mtime_ns}"
 
     def take(self, index: int) -> Scan:
         """Read a slice, undersampled. InputError where it cannot be read."""
@@ -75,6 +69,17 @@ class VolumeReader:
         return self.digests[index]
 
 
+def _state_of(path: Path | None) -> str:
+    """What tells a file from what may be under its name later."""
+    if path is None:
+        return ""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    return f"{path.name} {state.st_size} {state.st_mtime_ns}"
+
+
 @dataclass(frozen=True)
 class PreparedBatch:
     """Slices that are fitted together."""
@@ -85,7 +90,7 @@ class PreparedBatch:
 
 
 class BatchPreparation:
-    """Prepares batches in a thread of its own, so that the next one is read while this one is fitted."""
+    """Prepares batches; a thread of its own reads the next one while this one is fitted."""
 
     def __init__(
         self,

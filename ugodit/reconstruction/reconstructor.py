@@ -18,8 +18,8 @@ from ugodit.reconstruction.job import OWN_GROUP, Job, find_device, with_seed
 from ugodit.reconstruction.observer import Observer, OnStep
 from ugodit.reconstruction.reading import VolumeReader
 from ugodit.reconstruction.result import Result
-from ugodit.reconstruction.slice_store import MemoryStore
 from ugodit.reconstruction.sources import Source, as_slices
+from ugodit.reconstruction.store import MemoryStore
 from ugodit.reconstruction.volumes import VolumeRun
 
 

@@ -40,7 +40,7 @@ class Result:
     seconds: list[float]
     """What each slice took: waiting for its measurements, calibration, judging the prior, fit, final image."""
     besides: list[float]
-    """Seconds spent for each slice beside that: its baselines and its file. With `seconds` the time that passed."""
+    """Seconds spent for each slice beside that: its baselines and its uncertainty."""
     masks: np.ndarray
     """bool (slices, W) or (slices, H, W): the samples that were used."""
     targets: np.ndarray | None

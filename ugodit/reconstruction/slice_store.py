@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from ugodit.errors import InputError
 from ugodit.io.atomic import write_file
@@ -23,71 +23,6 @@ from ugodit.reconstruction.finished_slice import FinishedSlice
 SLICES = "slice_*.h5"
 PUT_TO_USE = ".written"
 """Ending of the notes on slices that are in the volume's file, and no longer here."""
-
-
-class Store(Protocol):
-    """What the loop over a volume's slices asks of a store, inside of a `with` block."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-    def has(self, index: int, together: Iterable[int]) -> bool:
-        """Whether this slice is finished, as one of a batch of these."""
-
-    def write(self, finished: FinishedSlice) -> None:
-        """Keep a slice. OutputError where that fails."""
-
-    def read(self, index: int) -> FinishedSlice:
-        """A slice that is kept. InputError where it is gone or damaged."""
-
-    def path_of(self, name: str) -> Path | None:
-        """Where a file that all slices need is kept beside them; None where nothing is on disk."""
-
-    def claim(self, work: str) -> bool:
-        """Whether this process may do some work now: nobody else is doing it."""
-
-    def release(self, work: str) -> None:
-        """Let others do it."""
-
-    def workers(self) -> int:
-        """How many processes work here, this one among them."""
-
-
-class MemoryStore:
-    """For a caller who takes the result from memory: nothing is on disk, and nobody else works here."""
-
-    def __init__(self) -> None:
-        self._slices: dict[int, FinishedSlice] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def has(self, index: int, together: Iterable[int]) -> bool:
-        return index in self._slices
-
-    def write(self, finished: FinishedSlice) -> None:
-        self._slices[finished.index] = finished
-
-    def read(self, index: int) -> FinishedSlice:
-        return self._slices[index]
-
-    def path_of(self, name: str) -> Path | None:
-        return None
-
-    def claim(self, work: str) -> bool:
-        return True
-
-    def release(self, work: str) -> None:
-        pass
-
-    def workers(self) -> int:
-        return 1
 
 
 class SliceStore:
@@ -180,7 +115,7 @@ class SliceStore:
     def remove(self, indices: Sequence[int]) -> None:
         """Remove slices that are in the volume's file by now. Other processes here still take them for finished."""
         note = self.folder / f"{secrets.token_hex(4)}{PUT_TO_USE}"
-        write_file(note, json.dumps(list(indices)).encode())
+        write_file(note, json.dumps({"key": self.key, "source": self.source, "slices": list(indices)}).encode())
         for index in indices:
             _unlink(self._path(index))
         if not any(self.folder.glob(SLICES)):
@@ -205,8 +140,9 @@ class SliceStore:
         """The slices that processes which are here, or were when this one came, wrote to the volume's file."""
         found: set[int] = set()
         for path in self.folder.glob(f"*{PUT_TO_USE}"):
-            with contextlib.suppress(OSError, ValueError):
-                found.update(json.loads(path.read_text()))
+            note = _read(path)
+            if isinstance(note, dict) and (note.get("key"), note.get("source")) == (self.key, self.source):
+                found.update(note["slices"])
         return found
 
     def path_of(self, name: str) -> Path | None:
@@ -241,12 +177,9 @@ class SliceStore:
             self._remove_shared()
         other = []
         for path in files:
-            try:
-                _, key = FinishedSlice.load(path)
-            except InputError:
-                key = ""
-            if key != self.key:
-                other.append(path)
+            with contextlib.suppress(InputError):  # what cannot be read now is made anew, and written over
+                if FinishedSlice.load(path)[1] != self.key:
+                    other.append(path)
         if other:
             names = [name for name in self.settings if (before or {}).get(name) != self.settings[name]]
             changed = f" ({', '.join(names)})" if before and names else ""

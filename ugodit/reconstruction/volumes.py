@@ -24,10 +24,14 @@ from ugodit.reconstruction.pipeline import BASELINES, reconstruct_batch
 from ugodit.reconstruction.preparation import Prepared
 from ugodit.reconstruction.reading import BatchPreparation, PreparedBatch, Scans, VolumeReader
 from ugodit.reconstruction.result import Result, Written, read_written
-from ugodit.reconstruction.slice_store import SliceStore, Store
+from ugodit.reconstruction.slice_store import SliceStore
+from ugodit.reconstruction.store import Store
 
 WAIT = 0.25
 """Seconds between two looks at what other processes have done."""
+
+Batch = tuple[int, ...]
+"""Slices that are fitted together."""
 
 Part = tuple[int, int]
 """(which, of how many), from 1: a process that does every N-th batch only."""
@@ -43,6 +47,10 @@ class VolumeRun:
         if job.own_group:
             self.settings["group"] = list(group_of(reader.slices).indices)
         """Everything that the images depend on beside the measurements, as values that JSON knows."""
+        self.skipped: frozenset[int] = frozenset()
+        """Slices that are in the volume's file already."""
+        self.seconds_prior = 0.0
+        """What training the volume's own prior took, or waiting for another process that does."""
 
     @property
     def slices(self) -> VolumeSlices:
@@ -69,16 +77,24 @@ class VolumeRun:
             return None
         return written
 
-    def is_done(self, path: Path) -> bool:
-        """Whether the file holds this very reconstruction: the same measurements with the same settings.
+    def done_in(self, path: Path) -> frozenset[int]:
+        """The slices that the file holds of this very reconstruction: the same measurements with the same settings.
 
         InputError as for `found_at`.
         """
         written = self.found_at(path)
-        return written is not None and all(
-            index in written.measurements and self.reader.digest(index) == written.measurements[index]
-            for index in self.slices.indices
+        known = {} if written is None else written.measurements
+        return frozenset(
+            index for index in self.slices.indices if index in known and self.reader.digest(index) == known[index]
         )
+
+    def is_done(self, path: Path) -> bool:
+        """Whether the file holds all of this very reconstruction. InputError as for `found_at`."""
+        return len(self.done_in(path)) == len(self.slices)
+
+    def skip(self, done: frozenset[int]) -> None:
+        """Do not fit these again. Where slices are fitted in batches all are: who is in a batch changes its images."""
+        self.skipped = done if self.job.batch == 1 else frozenset()
 
     def store(self, folder: Path, *, with_maps: bool = False, **options: Any) -> SliceStore:
         """A store on disk for this volume's slices; options as for `SliceStore`."""
@@ -103,15 +119,17 @@ class VolumeRun:
             with_maps: the maps go into the store too.
         """
         todo = [batch for batch in self._batches(part) if not self._is_in(store, batch)]
+        began = time.perf_counter()
         if todo and self.job.own_group and self.job.prior is None:
             prior = own_prior(self.slices, self.job, self.device, self.maps_cache, store, observer)
             self.job = dataclasses.replace(self.job, prior=prior)
         last = time.perf_counter()
+        self.seconds_prior += last - began
         observer.begin(self.slices.volume.name, sum(map(len, self._batches(part))))
         with BatchPreparation(
             self.reader, self.job.fits(), device=self.device, cache=self.maps_cache, with_maps=with_maps
         ) as preparation:
-            following: tuple[range, Future[Scans]] | None = None
+            following: tuple[Batch, Future[Scans]] | None = None
             while todo or following:
                 todo = [batch for batch in todo if not self._is_in(store, batch)]
                 observer.progress(self._finished(store, part))
@@ -122,42 +140,45 @@ class VolumeRun:
                     last = time.perf_counter()
                     continue
                 batch, reading = following
-                todo.remove(batch)
+                todo = [one for one in todo if one != batch]
                 spare = len(todo) > store.workers() - 1  # Read ahead, unless others would wait for what is read.
                 following = self._begin_next(store, todo, preparation) if spare else None
-                for finished in self._fit_batch(batch, preparation.finish(reading), observer, last):
+                done = self._fit_batch(batch, preparation.finish(reading), observer, last)
+                last = time.perf_counter()  # Writing them counts for the next.
+                for finished in done:
                     store.write(finished)
                     observer.finished(finished)
                 store.release(_work(batch))
-                last = time.perf_counter()
         observer.progress(self._finished(store, part))
 
     def result(self, store: Store, indices: Sequence[int] | None = None) -> Result:
         """Of all slices, or of these, which are in the store."""
         indices = self.slices.indices if indices is None else indices
-        finished = [store.read(index) for index in indices]
+        # Maps are written from the store, a slice at a time: those of all slices may be larger than memory.
+        finished = [dataclasses.replace(store.read(index), maps=None) for index in indices]
         # fastMRI's definition: the maximum of the whole volume, also where only some slices were asked for.
         compared = all(one.target is not None for one in finished)
         maximum = self.slices.volume.target_maximum() if compared else None
         return Result.of(self.slices.volume.name, indices, finished, maximum, self.settings)
 
-    def _batches(self, part: Part = (1, 1)) -> list[range]:
+    def _batches(self, part: Part = (1, 1)) -> list[Batch]:
         (which, parts), indices, size = part, self.slices.indices, self.job.batch
-        return [indices[first : first + size] for first in range(0, len(indices), size)][which - 1 :: parts]
+        batches = [tuple(indices[first : first + size]) for first in range(0, len(indices), size)]
+        return [batch for batch in batches[which - 1 :: parts] if not self.skipped.issuperset(batch)]
 
     def missing(self, store: Store) -> int:
         """How many slices are not in the store yet."""
         return sum(len(batch) for batch in self._batches() if not self._is_in(store, batch))
 
-    def _is_in(self, store: Store, batch: range) -> bool:
+    def _is_in(self, store: Store, batch: Batch) -> bool:
         return all(store.has(index, batch) for index in batch)
 
     def _finished(self, store: Store, part: Part) -> int:
         return sum(len(batch) for batch in self._batches(part) if self._is_in(store, batch))
 
     def _begin_next(
-        self, store: Store, todo: Sequence[range], preparation: BatchPreparation
-    ) -> tuple[range, Future[Scans]] | None:
+        self, store: Store, todo: Sequence[Batch], preparation: BatchPreparation
+    ) -> tuple[Batch, Future[Scans]] | None:
         """Claim the first batch that nobody has, and begin to read it."""
         for batch in todo:
             if store.claim(_work(batch)):
@@ -167,7 +188,7 @@ class VolumeRun:
         return None
 
     def _fit_batch(
-        self, batch: range, prepared: PreparedBatch, observer: Observer, began: float
+        self, batch: Batch, prepared: PreparedBatch, observer: Observer, began: float
     ) -> list[FinishedSlice]:
         waited = time.perf_counter() - began
         results = reconstruct_batch(prepared.slices, self.job, self._label(batch), observer)
@@ -195,7 +216,7 @@ class VolumeRun:
                 target=results[place].target,
                 coils=results[place].coils.attributes(),
                 baselines=baselines[place],
-                together=tuple(batch),
+                together=batch,
                 source=self.reader.source,
                 execution=execution,
                 maps=None if prepared.maps is None else prepared.maps[place],
@@ -210,11 +231,17 @@ class VolumeRun:
             return {}
         return {name: compute(prepared) for name, compute in BASELINES.items()}
 
-    def _label(self, batch: range) -> str:
+    def baselines_of(self, index: int) -> dict[str, Any]:
+        """The baselines of a slice, made anew, for a picture that is missing."""
+        with BatchPreparation(self.reader, [], device=self.device, cache=self.maps_cache) as preparation:
+            prepared = preparation.finish(preparation.begin([index])).slices[0]
+        return {name: compute(prepared) for name, compute in BASELINES.items()}
+
+    def _label(self, batch: Batch) -> str:
         return f"{self.slices.volume.name} slice {_ranges(batch)}"
 
 
-def _work(batch: range) -> str:
+def _work(batch: Batch) -> str:
     return f"slices_{batch[0]:04d}"
 
 
