@@ -33,8 +33,8 @@ class FinishedSlice:
     stopped: str
     """Why the fit ended."""
     seconds: float
-    """What the slice took since the one before was fitted: waiting for its measurements, calibration, judging the prior,
-    fit, final image."""
+    """What the slice took since the one before was fitted: waiting for its measurements, calibration, judging the
+    prior, fit, final image."""
     digest: str
     """`Scan.digest()` of the undersampled scan."""
     uncertainty: NDArray[np.float32] | None = None
