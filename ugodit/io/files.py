@@ -54,9 +54,10 @@ def read_bytes(path: Path, expected: str, limit: int) -> bytes:
     try:
         # Not blocking, and asked again once it is open: what the name stands for may have changed in between.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
                 raise InputError(f"{path}: expected {expected}, got a folder or a device")
-            content = file.read(limit + 1)
+            content = file.read(min(limit, found.st_size) + 1)  # which is allocated before it is read
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({_reason(error)})") from error
     if len(content) > limit:
