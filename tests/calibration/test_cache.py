@@ -145,8 +145,9 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     tiny = MapsCache(tmp_path / "tiny", 1e-6)
     cached_maps(scans[0], tiny, "0")
     assert not (tmp_path / "tiny").exists()
-    with pytest.raises(InputError, match="`maps_cache_size`: expected gigabytes above 0"):
-        MapsCache(tmp_path, 0)
+    for size in (0, 1e308, float("nan")):
+        with pytest.raises(InputError, match="`maps_cache_size`: expected gigabytes above 0"):
+            MapsCache(tmp_path, size)
 
 
 def test_two_processes_share_a_folder(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ DEFAULT_GB = 10.0
 _ENTRY = re.compile(r".*_slice\d{3,}_[0-9a-f]{16}\.h5")
 _LOG = logging.getLogger("ugodit")
 
+LARGEST_GB = 1e9
+
 
 class MapsCache:
     """A folder of maps, up to a size: those that were not used for longest go first.
@@ -39,8 +41,8 @@ class MapsCache:
 
     def __init__(self, folder: str | os.PathLike[str], gigabytes: float = DEFAULT_GB) -> None:
         """gigabytes (10^9 bytes): of all entries together."""
-        if not 0 < gigabytes < float("inf"):
-            raise InputError(f"`maps_cache_size`: expected gigabytes above 0, got {gigabytes:g}")
+        if not 0 < gigabytes <= LARGEST_GB:
+            raise InputError(f"`maps_cache_size`: expected gigabytes above 0, up to {LARGEST_GB:g}, got {gigabytes:g}")
         self.folder = Path(folder)
         self.limit = int(gigabytes * 1e9)
         self._followed: bool | None = None
