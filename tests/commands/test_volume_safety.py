@@ -111,6 +111,7 @@ def test_two_processes_share_a_volume_and_one_takes_over_what_the_other_had(
     assert_equal(volume.content(), expected[0])
 
 
+@pytest.mark.slow
 def test_ranks_of_torchrun_share_a_volume(volume: Volume, expected: tuple[dict[str, Any], float]) -> None:
     status, fitted, log = volume.run(launcher=TORCHRUN)
     assert status == 0, log

@@ -41,6 +41,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path, preset: str, shared: 
     assert two.training == one.training
 
 
+@pytest.mark.slow
 def test_going_on_with_two_processes_and_with_one(tmp_path: Path) -> None:
     run = Run(tmp_path / "run", 40)
     process = run.start(launcher=TORCHRUN)

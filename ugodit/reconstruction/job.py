@@ -29,8 +29,6 @@ class Job:
 
     preset: Preset
     prior: Prior | None = None
-    own_group: bool = False
-    """The prior is one that is trained on the volume's own slices first; until that is done `prior` is None."""
     sampling: Sampling | None = None
     """How fully sampled scans are undersampled."""
     coils: CoilPlan = field(default_factory=CoilPlan)
@@ -43,6 +41,8 @@ class Job:
     batch: int = 1
     """Slices that are fitted together."""
     seed: int = 0
+    own_group: bool = False
+    """The prior is one that is trained on the volume's own slices first; until that is done `prior` is None."""
 
     def __post_init__(self) -> None:
         if self.batch < 1:
