@@ -57,4 +57,4 @@ def test_the_cache_is_where_it_is_asked_for(tmp_path: Path, capsys: Capture) -> 
     assert len(list((tmp_path / "kept").iterdir())) == 1
     capsys.readouterr()
     assert reconstruct.main([*words, "--maps-cache-size", "nan"]) == 2
-    assert capsys.readouterr().err.startswith("ugodit: error: --maps-cache-size: expected gigabytes above 0, up to 1e+09, got nan")
+    assert "error: --maps-cache-size: expected gigabytes above 0, up to 1e+09, got nan" in capsys.readouterr().err

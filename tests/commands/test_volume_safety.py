@@ -18,6 +18,7 @@ from command_files import write_scan
 from volume_runs import SLICES, Volume, assert_equal, end
 
 from ugodit.commands import reconstruct
+from ugodit.reconstruction import reading, volumes
 
 ALL = list(range(SLICES))
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -182,6 +183,13 @@ def test_slices_of_two_runs_are_merged(quick: Volume, capsys: pytest.CaptureFixt
     assert len(images(quick.out / "a.h5")) == 2
 
 
+@pytest.fixture
+def broken_when_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scans break after they were checked."""
+    monkeypatch.setattr(reading, "check_samples", lambda *_: None)
+
+
+@pytest.mark.usefixtures("broken_when_checked")
 def test_other_settings_and_other_measurements_start_anew(quick: Volume, capsys: pytest.CaptureFixture[str]) -> None:
     with h5py.File(quick.scan, "r+") as file:
         whole = file["kspace"][()]
@@ -207,7 +215,26 @@ def test_other_settings_and_other_measurements_start_anew(quick: Volume, capsys:
     assert quick.left_over() == []
 
 
-def test_one_broken_volume_does_not_cost_the_others(quick: Volume, capsys: pytest.CaptureFixture[str]) -> None:
+def test_samples_of_all_volumes_are_checked_before_the_first_fit(
+    quick: Volume, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = write_scan(quick.folder / "b.h5", 4, rows=64, columns=48)
+    with h5py.File(other, "r+") as file:
+        file["kspace"][3, 0, 0, 0] = np.nan
+    quick.others = [other]
+    monkeypatch.setattr(volumes, "reconstruct_batch", lambda *_: pytest.fail("fitted"))
+    status, log = run(capsys, quick)
+    assert status == 2
+    assert f"{other}: kspace, slice 3: expected finite numbers" in log
+    # Each part looks at its own slices only.
+    monkeypatch.setattr(volumes.VolumeRun, "fit", lambda *_, **__: None)
+    assert run(capsys, quick, "--part", "1/2")[0] == 0
+    assert run(capsys, quick, "--part", "2/2")[0] == 2
+
+
+def test_one_broken_volume_does_not_cost_the_others(
+    quick: Volume, broken_when_checked: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     other, last = (write_scan(quick.folder / f"{name}.h5", 2, rows=64, columns=48) for name in "bc")
     with h5py.File(other, "r+") as file:
         file["kspace"][1] = np.inf

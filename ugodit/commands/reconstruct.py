@@ -40,6 +40,7 @@ def _main(argv: Sequence[str] | None) -> int:
     set_threads(arguments)
     from ugodit.commands.coil_plans import coil_plan, maps_target  # these need torch: after what can go wrong without
     from ugodit.commands.reconstruct_volume import reconstruct_volume
+    from ugodit.reconstruction.reading import check_samples
     from ugodit.reconstruction.training import opened
 
     reconstructor = _reconstructor(parsed)
@@ -54,6 +55,7 @@ def _main(argv: Sequence[str] | None) -> int:
         with opened(path, arguments.slices, follow_links=arguments.follow_links) as slices:
             maps_target(slices.volume, arguments, _output(slices, arguments))
             coil_plan(slices, arguments)
+            check_samples(slices, _share(arguments))
     rows: list[dict[str, Any]] = []
     broken = 0
     for path in arguments.scans:
@@ -137,6 +139,12 @@ def _part(text: str) -> tuple[int, int]:
     if slash and first_word.isdecimal() and second.isdecimal() and 1 <= int(first_word) <= int(second):
         return int(first_word), int(second)
     raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, or slurm, got {text!r}")
+
+
+def _share(arguments: argparse.Namespace) -> tuple[int, int]:
+    """Which of how many processes this one is, from 1, where they were told apart."""
+    ranks = int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    return arguments.part or (arguments.rank + 1, ranks)
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The slices of a volume on their way to a fit: read once, a batch ahead of it, then checked, calibrated and packed."""
+"""The slices of a volume on their way to a fit: checked before the first, then read a batch ahead, and prepared."""
 
 from __future__ import annotations
 
@@ -67,6 +67,17 @@ class VolumeReader:
         if index not in self.digests:
             self.take(index)
         return self.digests[index]
+
+
+def check_samples(slices: VolumeSlices, share: tuple[int, int] = (1, 1)) -> None:
+    """InputError for NaN, say, in one of these slices, so that it is known before the first of them is fitted.
+
+    One pass over what a file holds, a slice at a time; scans in memory are checked already.
+    share: (which, of how many), from 1: look at every N-th slice only, as others look at the rest.
+    """
+    which, shares = share
+    for index in slices.indices[which - 1 :: shares] if slices.volume.path is not None else ():
+        slices.volume.scan(index)
 
 
 def _state_of(path: Path | None) -> str:

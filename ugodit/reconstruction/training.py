@@ -25,6 +25,7 @@ from ugodit.errors import InputError, named
 from ugodit.fit.checkpoint import LoopState, interleaved
 from ugodit.fit.fit import Step, fit
 from ugodit.io.volumes import open_volume
+from ugodit.kernels.execution import execution_record
 from ugodit.networks import GroupNet
 from ugodit.networks.unrolled import Unrolled
 from ugodit.priors.presets import Preset
@@ -229,6 +230,7 @@ class Training:
                 },
                 steps=last.iteration,
                 final_loss=last.loss,
+                execution=execution_record(self.device),
             ),
             extra={"log_mu": model.log_mu.detach().cpu()},
         )

@@ -22,7 +22,7 @@ from ugodit.reconstruction.observer import Observer
 from ugodit.reconstruction.own_group import group_of, own_prior
 from ugodit.reconstruction.pipeline import BASELINES, reconstruct_batch
 from ugodit.reconstruction.preparation import Prepared
-from ugodit.reconstruction.reading import BatchPreparation, PreparedBatch, Scans, VolumeReader
+from ugodit.reconstruction.reading import BatchPreparation, PreparedBatch, Scans, VolumeReader, check_samples
 from ugodit.reconstruction.result import Result, Written, read_written
 from ugodit.reconstruction.slice_store import SliceStore
 from ugodit.reconstruction.store import Store
@@ -104,6 +104,7 @@ class VolumeRun:
 
     def reconstruct(self, observer: Observer, store: Store) -> Result:
         """The result of all slices, those in the opened store among them."""
+        check_samples(self.slices)
         self.fit(store, observer)
         return self.result(store)
 
