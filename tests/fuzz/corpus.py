@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -240,3 +241,57 @@ def an_absurd_acceleration(folder: Path) -> Words:
 @case
 def a_poisson_mask_of_nearly_everything(folder: Path) -> Words:
     return _reconstruct("--mask", "poisson", "--acceleration", "1.01")
+
+
+@case
+def k_space_near_the_largest_float(folder: Path) -> Words:
+    with h5py.File(folder / "scan.h5", "a") as file:
+        file["kspace"][...] = np.full(SHAPE, 1e38 + 1e38j, "c8")
+    return _reconstruct()
+
+
+@case
+def nan_in_the_last_slice_of_the_second_volume(folder: Path) -> Words:
+    shutil.copy(folder / "scan.h5", folder / "second.h5")
+    with h5py.File(folder / "second.h5", "a") as file:
+        file["kspace"][SLICES - 1, 0, 3, 3] = np.nan
+    return _reconstruct("second.h5")
+
+
+@case
+def texts_in_a_heap_that_is_damaged(folder: Path) -> Words:
+    with h5py.File(folder / "scan.h5", "a") as file:
+        file.attrs["patient_id"] = np.array(["one", "two"], dtype=h5py.string_dtype())
+    path = folder / "scan.h5"
+    content = bytearray(path.read_bytes())
+    at = content.index(b"GCOL")
+    content[at + 8 : at + 48] = b"\xff" * 40  # the heap's size and its first object
+    path.write_bytes(content)
+    return _reconstruct()
+
+
+@case
+def an_output_folder_that_is_deep(folder: Path) -> Words:
+    return _reconstruct("--out", "a/" * 2000 + "a")
+
+
+@case
+def noise_of_other_coils(folder: Path) -> Words:
+    with h5py.File(folder / "noise.h5", "a") as file:
+        del file["noise"]
+        file.create_dataset("noise", data=np.ones((COILS + 1, 100), "c8"))
+    return _reconstruct("--prewhiten", "noise.h5")
+
+
+@case
+def noise_that_is_one_number(folder: Path) -> Words:
+    with h5py.File(folder / "noise.h5", "a") as file:
+        file["noise"][...] = 1
+    return _reconstruct("--prewhiten", "noise.h5")
+
+
+@case
+def noise_that_is_not_a_number(folder: Path) -> Words:
+    with h5py.File(folder / "noise.h5", "a") as file:
+        file["noise"][...] = np.nan
+    return _reconstruct("--prewhiten", "noise.h5")
