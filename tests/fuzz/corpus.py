@@ -295,3 +295,31 @@ def noise_that_is_not_a_number(folder: Path) -> Words:
     with h5py.File(folder / "noise.h5", "a") as file:
         file["noise"][...] = np.nan
     return _reconstruct("--prewhiten", "noise.h5")
+
+
+def _packed(path: Path) -> None:
+    """The k-space as two chunks with checksums."""
+    with h5py.File(path, "a") as file:
+        content = file["kspace"][()]
+        del file["kspace"]
+        options: dict[str, Any] = {"chunks": (1, *SHAPE[1:]), "compression": "gzip", "fletcher32": True}
+        file.create_dataset("kspace", data=content, **options)
+
+
+@case
+def a_chunk_shorter_than_its_checksum(folder: Path) -> Words:
+    _packed(folder / "scan.h5")
+    with h5py.File(folder / "scan.h5", "a") as file:
+        file["kspace"].id.write_direct_chunk((0, 0, 0, 0), bytes(3))
+    return _reconstruct()
+
+
+@case
+def a_chunk_that_comes_twice(folder: Path) -> Words:
+    _packed(folder / "scan.h5")
+    content = bytearray((folder / "scan.h5").read_bytes())
+    first = content.rindex(b"TREE\x01") + 24  # the index of the chunks: size, filters, offset; where it lies
+    second = first + 56
+    content[second : second + 48] = content[first : first + 48]
+    (folder / "scan.h5").write_bytes(content)
+    return _reconstruct()

@@ -51,6 +51,7 @@ def _drop(file: h5py.File, name: str) -> Any:
                 isinstance(found, h5py.Dataset)
                 and found.shape is not None
                 and found.chunks is None
+                and not found.is_virtual  # one of itself, say
                 and found.size < 10**6
             ):
                 content = found[()] if found.dtype.kind in "biufcS" else None

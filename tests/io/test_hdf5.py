@@ -185,6 +185,17 @@ def test_chunks_that_are_too_large_too_small_or_inflate_are_refused(tmp_path: Pa
             volume.scan(0)
 
 
+@pytest.mark.parametrize("options", [{"fletcher32": True}, {"fletcher32": True, "compression": "gzip"}])
+def test_a_chunk_without_room_for_its_checksum_is_refused(tmp_path: Path, options: dict[str, object]) -> None:
+    """HDF5 itself crashes on one."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        dataset = file.create_dataset("kspace", SHAPE, "c8", chunks=(1, *SHAPE[1:]), **options)
+        dataset[1] = KSPACE[1]
+        dataset.id.write_direct_chunk((0, 0, 0, 0), bytes(3))
+    with open_fastmri(tmp_path / "a.h5") as volume, pytest.raises(InputError, match="the file is damaged"):
+        volume.scan(0)
+
+
 @pytest.mark.parametrize(
     "options", [{"compression": "gzip"}, {"compression": "lzf", "shuffle": True, "fletcher32": True}]
 )

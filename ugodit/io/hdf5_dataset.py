@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import zlib
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ MAX_CHUNK_BYTES = 1 << 29
 """HDF5 reads chunks whole, however few of their samples are wanted."""
 MAX_CHUNKS = 1 << 18
 """In one read: HDF5 keeps a record of each."""
+MAX_CHUNKS_STORED = 1 << 22
+"""In one dataset whose chunks go through filters: each is looked at."""
 MAX_TEXT_BYTES = 1 << 22
+DAMAGED = "a chunk does not hold what it declares; the file is damaged: copy it again"
 
 _DEFLATE, _SHUFFLE, _FLETCHER32, _LZF = 1, 2, 3, 32000
 _FILTERS = {_DEFLATE, _SHUFFLE, _FLETCHER32, _LZF}
@@ -44,6 +48,7 @@ class HDF5Dataset:
         except Exception as error:  # h5py has no one exception for types without an equivalent in NumPy
             raise InputError(f"{where}: has a type that NumPy does not know; store it as numbers") from error
         self.itemsize = max(self.dtype.itemsize, dataset.id.get_type().get_size())
+        self._filters: list[int] = []
         self._chunk, self._compressed = self._check_storage()
 
     @property
@@ -94,7 +99,7 @@ class HDF5Dataset:
                 f"{self.where}: expected chunks of at most {MAX_CHUNK_BYTES} bytes, got {found}; repack it"
             )
         filters = [plist.get_filter(place) for place in range(plist.get_nfilters())]
-        codes = [code for code, *_ in filters]
+        codes = self._filters = [code for code, *_ in filters]
         compressing = [code for code in codes if code in (_DEFLATE, _LZF)]
         usual = len(codes) == len(set(codes)) and len(compressing) <= 1 and _SHUFFLE not in codes[1:]
         if not set(codes) <= _FILTERS or not usual:
@@ -118,20 +123,49 @@ class HDF5Dataset:
             ranges[0] = range(start, start + 1)
         if math.prod(len(one) for one in ranges) > MAX_CHUNKS:
             raise InputError(f"expected larger chunks than {self._chunk} in {self.shape}; repack the dataset")
-        if self._compressed is not None:
+        if self._filters:
+            stored = self._chunks_stored
             for offset in itertools.product(*ranges):
-                self._check_chunk(offset, chunk_bytes)
+                if offset in stored:
+                    self._check_chunk(offset, stored[offset], chunk_bytes)
 
-    def _check_chunk(self, offset: tuple[int, ...], chunk_bytes: int) -> None:
+    @cached_property
+    def _chunks_stored(self) -> dict[tuple[int, ...], int]:
+        """The bytes of each chunk that the file holds, by its offset.
+
+        InputError for an index that HDF5 would follow to its own death: chunks that come twice, lie nowhere or where
+        the file begins, or are too short for their checksum.
+        """
+        found: dict[tuple[int, ...], int] = {}
+        least = 4 if _FLETCHER32 in self._filters else 1
+        problems: list[str] = []
+
+        def look_at(info: Any) -> int | None:
+            offset = tuple(info.chunk_offset)
+            steps = zip(offset, self.shape, self._chunk or (), strict=True)
+            inside = all(at < size and at % step == 0 for at, size, step in steps)
+            if offset in found or not inside or not info.byte_offset or info.size < least:
+                problems.append(DAMAGED)
+            elif len(found) >= MAX_CHUNKS_STORED:
+                problems.append(f"expected at most {MAX_CHUNKS_STORED} chunks; repack the dataset")
+            found[offset] = info.size
+            return 1 if problems else None  # which ends it
+
+        self._dataset.id.chunk_iter(look_at)
+        for problem in problems:
+            raise InputError(problem)
+        return found
+
+    def _check_chunk(self, offset: tuple[int, ...], stored: int, chunk_bytes: int) -> None:
         """HDF5 inflates a chunk to whatever comes of it, and only then compares that with what was declared."""
-        stored = self._dataset.id.get_chunk_info_by_coord(offset).size
-        damaged = "a chunk does not hold what it declares; the file is damaged: copy it again"
         # A chunk that compression would have enlarged is stored as it is; a checksum and zlib's own words come on top.
         if stored > chunk_bytes + chunk_bytes // 100 + 4096:
-            raise InputError(damaged)
+            raise InputError(DAMAGED)
+        if self._compressed is None:
+            return
         if self._compressed == _LZF:
             check_memory(100 * stored, "a chunk")
         elif stored * _DEFLATE_RATIO > 4 * chunk_bytes + (1 << 26):
             skipped, content = self._dataset.id.read_direct_chunk(offset)
             if not skipped and len(zlib.decompressobj().decompress(content, chunk_bytes + 1)) > chunk_bytes:
-                raise InputError(damaged)
+                raise InputError(DAMAGED)
