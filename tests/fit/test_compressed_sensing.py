@@ -47,8 +47,9 @@ def test_weights_are_per_item() -> None:
 
 def test_noise_asks_for_a_higher_weight() -> None:
     chosen = []
-    for noise in (0.0, 2.0):
+    for noise in (0.0, 0.02, 2.0):
         operator = normalize(small_operator(rows=48, columns=64, noise=noise)[0])[0]
         chosen.append(float(choose_weight(operator, 20, generator())))
-    assert chosen[0] < chosen[1]
+    assert chosen[0] < chosen[1] < chosen[2]
+    assert chosen[2] > 0.02
     assert set(chosen) <= set(torch.tensor(WEIGHTS).tolist())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ugodit.data.masks import Mask, check_acceleration, check_center_fraction, check_kind, draw_mask, mask_generator
 
@@ -36,6 +39,16 @@ class Sampling:
     def mask(self, shape: tuple[int, int]) -> Mask:
         """bool (W,), or (H, W) for poisson, for k-space of (H, W) samples. InputError where there is none."""
         return draw_mask(self.kind, shape, self.acceleration, self.center_fraction, self.seed)
+
+    def varied(self, number: int) -> Sampling:
+        """The same sampling with another seed for every number, so that scans of a group have lines of their own.
+
+        Number 0 keeps the seed.
+        """
+        if number == 0:
+            return self
+        seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+        return dataclasses.replace(self, seed=seed)
 
     def apply(self, scan: Scan) -> Scan:
         """The scan undersampled; as it is, if it has a mask."""

@@ -15,8 +15,11 @@ from torch import Tensor
 from ugodit.kernels.wavelets import LEVELS, shrink_wavelets
 from ugodit.operators.protocol import Operator
 
-WEIGHTS = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
-"""Thresholds tried, for images of order one (see `operators.scale`)."""
+WEIGHTS = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2)
+"""Thresholds tried, for images of order one (see `operators.scale`). Those above 0.016 are for noise of 15 dB or so."""
+
+USUAL = 3
+"""Place of the weight that most scans want, or one beside it: the search begins there."""
 
 HELD_OUT_FRACTION = 0.06
 """Of the lines outside the core, in each of the splits that judge a weight. More would leave gaps that ask for a
@@ -58,8 +61,8 @@ def choose_weight(operator: Operator, iterations: int, generator: torch.Generato
     """
     parts = [operator.split(HELD_OUT_FRACTION, generator) for _ in range(splits)]
     losses = torch.full((len(WEIGHTS), operator.shape[0]), torch.inf, device=operator.device)
-    # Losses fall and rise once along the weights: from the middle outwards, until both sides have risen.
-    order = sorted(range(len(WEIGHTS)), key=lambda index: abs(index - len(WEIGHTS) // 2))
+    # Losses fall and rise once along the weights: from the usual one outwards, until both sides have risen.
+    order = sorted(range(len(WEIGHTS)), key=lambda index: abs(index - USUAL))
     for index in order:
         if _beyond_a_rise(losses, index):
             continue
@@ -72,7 +75,7 @@ def choose_weight(operator: Operator, iterations: int, generator: torch.Generato
 
 def _beyond_a_rise(losses: Tensor, index: int) -> bool:
     """Whether every item's loss is known to rise towards this weight, or was not worth computing before it."""
-    inward = 1 if index < len(losses) // 2 else -1
+    inward = 1 if index < USUAL else -1
     near, far = index + inward, index + 2 * inward
     if not (0 <= near < len(losses) and 0 <= far < len(losses)):
         return False

@@ -52,7 +52,9 @@ def own_prior(
         return found
     group = group_of(slices)
     observer.message(f"{slices.volume.name}: training a prior on {len(group)} of its slices")
-    training = Training(job.preset, sampling=job.sampling, seed=job.seed, device=str(device), maps_cache=maps_cache)
+    training = Training(
+        job.preset, sampling=job.sampling, seed=job.seed, device=str(device), maps_cache=maps_cache, same_lines=True
+    )
     training.add(group, job.coils)
     checkpoint = store.path_of(CHECKPOINT)
     prior = training.run(observer, checkpoint=checkpoint, resume=checkpoint is not None and checkpoint.exists())

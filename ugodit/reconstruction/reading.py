@@ -54,11 +54,11 @@ class VolumeReader:
         self.coils = coils.with_coils(needed)
         """The plan with a number of virtual coils in place of a fraction of the energy."""
 
-    def take(self, index: int) -> Scan:
-        """Read a slice, undersampled. InputError where it cannot be read."""
+    def take(self, index: int, number: int = 0) -> Scan:
+        """Read a slice, undersampled by `sampling.varied(number)`. InputError where it cannot be read."""
         scan = self.slices.volume.scan(index)
         if self.sampling is not None:
-            scan = self.sampling.apply(scan)
+            scan = self.sampling.varied(number).apply(scan)
         self.digests[index] = scan.digest()
         return scan
 

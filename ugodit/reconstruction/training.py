@@ -109,9 +109,15 @@ class Training:
         device: str | torch.device = "auto",
         maps_cache: MapsCache | str | os.PathLike[str] | None = None,
         group: Group | None = None,
+        same_lines: bool = False,
     ) -> None:
-        """Arguments as for `train_prior`; group: the processes that train together, each with scans of its own."""
+        """Arguments as for `train_prior`.
+
+        group: the processes that train together, each with scans of its own. same_lines: every fully sampled slice is
+        undersampled by the same mask, for a prior that serves scans with that mask alone; by one of its own otherwise.
+        """
         self.preset, self.sampling, self.seed = preset, sampling, seed
+        self.same_lines = same_lines
         self.device = find_device(device) if isinstance(device, str) else device
         self.maps_cache = MapsCache.of(maps_cache)
         self.group = group or Group()
@@ -134,7 +140,7 @@ class Training:
                 continue
             where = location(slices.volume, index)
             prepared = prepare(
-                reader.take(index),
+                reader.take(index, 0 if self.same_lines else place),
                 reader.coils,
                 device=self.device,
                 cache=self.maps_cache,
@@ -227,6 +233,7 @@ class Training:
                     "acceleration": sampling.acceleration,
                     "center_fraction": sampling.center_fraction,
                     "seed": sampling.seed,
+                    "lines": "the same for all" if self.same_lines else "of its own for each slice",
                 },
                 steps=last.iteration,
                 final_loss=last.loss,
