@@ -12,9 +12,9 @@ from ugodit.operators.degraded import operator_of
 from ugodit.operators.nonlinear_blur import NonlinearBlurOperator
 
 
-def exact(channels: int = 1, noise: float = 0.05, items: int = 1) -> tuple[NonlinearBlurOperator, Tensor]:
+def exact(channels: int = 1, items: int = 1) -> tuple[NonlinearBlurOperator, Tensor]:
     """In double precision."""
-    operator, image = measured(NonlinearBlur(size=9, noise=noise), channels, items)
+    operator, image = measured(NONLINEAR, channels, items)
     return operator.to(torch.float64), image.double()  # type: ignore[return-value]
 
 
@@ -35,15 +35,14 @@ def test_the_linearization_is_the_derivative(whole: bool) -> None:
     torch.testing.assert_close(linear.hessian(change, operator.residual(image)), autograd.hvp(half, image, change)[1])
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.05])
 @pytest.mark.parametrize("whole", [True, False])
-@pytest.mark.parametrize("mu", [0.02, 0.5])
-def test_the_minimum(noise: float, whole: bool, mu: float) -> None:
+@pytest.mark.parametrize(("mu", "iterations"), [(0.02, 30), (0.5, 12)])
+def test_the_minimum(whole: bool, mu: float, iterations: int) -> None:
     """The gradient of |A(x) - y|^2 + mu |x - u|^2 is near zero, from near and from far, and it is a minimum."""
-    operator, image = exact(noise=noise, items=2)
+    operator, image = exact(items=2)
     operator = operator if whole else part(operator)  # type: ignore[assignment]
     for start in (image + 0.1 * torch.randn(image.shape), torch.full_like(image, 0.5)):
-        solved = operator.proximal(start, mu, 30)
+        solved = operator.proximal(start, mu, iterations)
         gradient = operator.gradient(solved) + mu * (solved - start)
         assert float(gradient.norm()) < 1e-5 * float(operator.gradient(start).norm())
 
