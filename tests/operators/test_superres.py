@@ -55,6 +55,16 @@ def test_a_step_along_the_gradient_is_safe(factor: int) -> None:
     assert float(norm) >= 1 / factor - 1e-6
 
 
+@FACTOR
+@pytest.mark.parametrize("length", [1, 2, 5, 16, 100])
+def test_no_measured_number_is_nearly_lost(factor: int, length: int) -> None:
+    operator = SuperresOperator.from_measurements(torch.zeros(1, 1, length, 1), factor)
+    singular = torch.linalg.svdvals(operator.rows.double())
+    assert float(singular.min() ** 2 * factor) > 0.4
+    assert float(singular.max() ** 2 * factor) < 1.0001
+    torch.testing.assert_close(operator.row_values.double(), singular.square().flip(0), rtol=1e-5, atol=0)
+
+
 def left(operator: SuperresOperator, solved: Tensor, image: Tensor, mu: Tensor) -> float:
     """The gradient of |A x - y|^2 + mu |x - u|^2, over that at u."""
     gradient = operator.gradient(solved) + mu.view(-1, 1, 1, 1) * (solved - image)

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def resize_matrix(length: int, new_length: int) -> NDArray[np.float64]:
-    """float64 (new_length, length), read-only: the matrix that resizes one axis. Its rows add up to 1."""
+    """float64 (new_length, length), read-only: the matrix that resizes one axis. Its rows add up to 1.
+
+    Most of it is zero, but all is stored: what has many thousand pixels a side is better resized in tiles.
+    """
     stretch = max(length / new_length, 1.0)
     # Pixels are areas: the borders of the image stay where they are, not the centres of its outermost pixels.
     centres = (np.arange(new_length) + 0.5) * (length / new_length) - 0.5
