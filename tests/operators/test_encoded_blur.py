@@ -107,18 +107,17 @@ def test_names_and_shapes_are_the_published_ones() -> None:
 
 def test_the_function_is_the_published_one() -> None:
     network = small()
-    for height, width in ((128, 128), (128, 256)):
-        image = torch.rand(2, 3, height, width)
-        code = torch.cat([random_code(network, height, width, seed) for seed in (0, 1)])
-        expected = by_hand(network.state_dict(), image, code)
-        torch.testing.assert_close(network(image, code), expected)
-        assert float((expected - image).norm()) > 0.05 * float(image.norm())
+    image = torch.rand(2, 3, 128, 256)
+    code = torch.cat([random_code(network, 128, 256, seed) for seed in (0, 1)])
+    expected = by_hand(network.state_dict(), image, code)
+    torch.testing.assert_close(network(image, code), expected)
+    assert float((expected - image).norm()) > 0.05 * float(image.norm())
 
 
 def test_it_keeps_the_protocol() -> None:
     operator, _ = measured()
     # The first two as for the other non-linear operator; and an empty image is not quite black when it is blurred.
-    assert set(faults(operator, 1)) <= {"proximal", "derivatives", "energy"}
+    assert set(faults(operator, 0)) <= {"proximal", "derivatives", "energy"}
 
 
 @pytest.mark.parametrize("whole", [True, False])
