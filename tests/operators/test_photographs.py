@@ -132,7 +132,7 @@ def test_derivatives_of_the_solve(kind: Degradation, whole: bool) -> None:
     operator = operator if whole else part(operator)
     image = (small.double() + 0.05).requires_grad_()
     mu = torch.tensor([0.4, 0.7], dtype=torch.float64, requires_grad=True)
-    iterations = 60 if isinstance(operator, LinearOperator) else 10
+    iterations = 40 if isinstance(operator, LinearOperator) else 8
 
     def solve(image: Tensor, mu: Tensor) -> Tensor:
         return operator.proximal(image, mu, iterations)

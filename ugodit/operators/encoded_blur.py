@@ -7,6 +7,7 @@ The weights are the user's (`io/blur_weights.py`); layers have the published nam
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +29,8 @@ UNUSED = "kernel_extractor."
 
 def blur_network(weights: Mapping[str, Tensor]) -> BlurNetwork:
     """The published model with these weights. InputError for layers that are missing, unknown or of another shape."""
-    network = BlurNetwork()
+    with torch.device("meta"):  # no weights are drawn only to be replaced
+        network = BlurNetwork()
     expected = network.state_dict()
     given = {name: weight for name, weight in weights.items() if not name.startswith(UNUSED)}
     for name in [*expected, *given]:
@@ -42,7 +44,7 @@ def blur_network(weights: Mapping[str, Tensor]) -> BlurNetwork:
             )
         if not bool(torch.isfinite(given[name]).all()):
             raise InputError(f"blur weights: {name}: expected finite numbers, got NaN or Inf")
-    network.load_state_dict(given)
+    network.load_state_dict(given, assign=True)
     return network.requires_grad_(False).eval()
 
 
@@ -103,8 +105,7 @@ class EncodedBlurOperator(NonlinearPhotographOperator):
 
     def to(self, target: torch.device | torch.dtype | str) -> Self:
         """The same operator on another device, or in another floating dtype; with a network of its own there."""
-        network = BlurNetwork(*self.network.sizes).to(target).requires_grad_(False).eval()
-        network.load_state_dict(self.network.state_dict())
+        network = copy.deepcopy(self.network).to(target)
         fields = vars(super().to(target)) | {"network": network}
         return type(self)(**fields)
 
