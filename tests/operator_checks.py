@@ -15,8 +15,11 @@ from ugodit.operators import LinearOperator, Operator
 TOLERANCE = 2e-5
 
 
-def faults(operator: Any, iterations: int = 60) -> list[str]:
-    """The names of the checks below that the operator does not pass. `iterations`: enough to solve it exactly."""
+def faults(operator: Any, iterations: int = 60, *, initial_is_adjoint: bool = True) -> list[str]:
+    """The names of the checks below that the operator does not pass.
+
+    iterations: enough to solve it exactly. initial_is_adjoint: of a linear one, whether its initial image is A^H y.
+    """
     checks: dict[str, Callable[[Any], bool]] = {
         "protocol": lambda one: isinstance(one, Operator) and one.domain.channels == one.shape[1],
         "support": _support,
@@ -32,7 +35,8 @@ def faults(operator: Any, iterations: int = 60) -> list[str]:
         "noise": lambda one: one.noise_variance().shape == (one.shape[0],),
     }
     if isinstance(operator, LinearOperator):
-        checks |= {"adjoint": _adjoint, "normal": _normal, "initial": _initial, "residual": _residual}
+        checks |= {"adjoint": _adjoint, "normal": _normal, "residual": _residual}
+        checks["initial"] = _initial_is_adjoint if initial_is_adjoint else _initial
     return [name for name, check in checks.items() if not check(operator)]
 
 
@@ -69,15 +73,21 @@ def _normal(operator: LinearOperator) -> bool:
     return _close(operator.normal(image), operator.adjoint(operator.forward(image)))
 
 
-def _initial(operator: LinearOperator) -> bool:
+def _initial_is_adjoint(operator: LinearOperator) -> bool:
     """A^H y, which is what the gradient of an empty image points away from."""
     return _close(operator.initial(), -operator.gradient(torch.zeros(operator.shape)))
 
 
+def _initial(operator: LinearOperator) -> bool:
+    """An image that explains more of the measurements than an empty one does."""
+    initial = operator.initial()
+    return initial.shape == operator.shape and bool((operator.data_consistency(initial) < operator.energy()).all())
+
+
 def _residual(operator: LinearOperator) -> bool:
     """A^H (A x - y) from its parts."""
-    image = random_image(operator)
-    return _close(operator.gradient(image), operator.normal(image) - operator.initial())
+    image, empty = random_image(operator), torch.zeros(operator.shape)
+    return _close(operator.gradient(image), operator.normal(image) + operator.gradient(empty))
 
 
 def _gradient(operator: Operator) -> bool:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ugodit.operators.domain import MIRRORS, ComplexImages, Domain, RealImages
+from ugodit.operators.domain import MIRRORS, ComplexImages, Domain, Photographs, RealImages
 
-DOMAINS = [ComplexImages(), ComplexImages(4), RealImages(), RealImages(3)]
+DOMAINS = [ComplexImages(), ComplexImages(4), RealImages(), RealImages(3), Photographs(1), Photographs()]
 EVERY = pytest.mark.parametrize("domain", DOMAINS, ids=repr)
 
 
@@ -140,6 +140,57 @@ def test_views_differ() -> None:
     assert torch.equal(second.there(grey), grey.flip((-2, -1)))
 
 
+def exchanged(image: Tensor, numbers: list[int]) -> Tensor:
+    """Mirrored across, mirrored down, and then transposed, as the numbers say."""
+    across, down, turned = numbers
+    image = image.flip([axis for axis, wanted in ((-1, across), (-2, down)) if wanted])
+    return image.transpose(-2, -1) if turned else image
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_photographs_have_the_eight_symmetries_of_a_square(compiled: bool) -> None:
+    domain, square = Photographs(), torch.randn(2, 3, 5, 5)
+    numbers = torch.zeros(3, dtype=torch.float64)
+    there, back = domain.symmetry(numbers)
+    if compiled:
+        there, back = (torch.compile(one, backend="aot_eager", fullgraph=True, dynamic=False) for one in (there, back))
+    found = []
+    for code in range(8):
+        wanted = [code & 1, code >> 1 & 1, code >> 2]
+        numbers.copy_(torch.tensor(wanted))
+        found.append(there(square))
+        assert torch.equal(found[-1], exchanged(square, wanted))
+        assert torch.equal(back(found[-1]), square)
+    assert all(not torch.equal(one, other) for i, one in enumerate(found) for other in found[:i])
+    # What the numbers make of an image that is not square has its shape.
+    numbers.fill_(1)
+    oblong = torch.randn(1, 3, 4, 6)
+    assert torch.equal(there(oblong), oblong.flip((-2, -1)))
+    torch.compiler.reset()
+
+
+def test_photographs_are_seen_in_eight_views() -> None:
+    domain, oblong = Photographs(), torch.randn(1, 3, 4, 6)
+    seen = [view.there(oblong) for view in domain.views]
+    assert sorted(tuple(one.shape[-2:]) for one in seen) == [(4, 6)] * 4 + [(6, 4)] * 4
+    quarter = oblong.rot90(1, (-2, -1))
+    assert sum(one.shape == quarter.shape and torch.equal(one, quarter) for one in seen) == 1
+    assert [view.weight for view in domain.views] == [1 / 8] * 8
+    first, second = domain.extreme_views
+    assert torch.equal(first.there(oblong), oblong)
+    assert torch.equal(second.there(oblong), oblong.flip((-2, -1)).transpose(-2, -1))
+
+
+def test_symmetries_of_photographs_are_fair() -> None:
+    random = generator()
+    numbers = torch.stack([Photographs().random_symmetry(random) for _ in range(800)])
+    assert numbers.shape == (800, 3)
+    counts = torch.unique(numbers, dim=0, return_counts=True)[1]
+    assert len(counts) == 8
+    # 100 expected of each; the standard deviation is below 10.
+    assert int((counts - 100).abs().max()) < 50
+
+
 def test_pictures() -> None:
     image = torch.randn(2, 4, 5, 4)
     torch.testing.assert_close(ComplexImages(4).picture(image), torch.linalg.vector_norm(as_complex(image), dim=1))
@@ -149,3 +200,5 @@ def test_pictures() -> None:
     assert colour.shape == (2, 5, 4, 3)
     assert float(colour.min()) == 0
     assert float(colour.max()) == 1
+    assert Photographs().picture(torch.randn(2, 3, 5, 4)).shape == (2, 5, 4, 3)
+    assert torch.equal(Photographs(1).picture(grey), grey[:, 0].clamp(0, 1))

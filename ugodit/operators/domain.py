@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 Map = Callable[[Tensor], Tensor]
-"""From images (B, channels, H, W) to images of the same shape."""
+"""From images (B, channels, H, W) to images of the same shape; a view may turn them to (B, channels, W, H)."""
 
 MIRRORS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 """Axes along which an image is mirrored."""
@@ -133,6 +133,58 @@ class RealImages(Domain):
         return image[:, 0] if self.channels == 1 else image.clamp(0, 1).movedim(1, -1)
 
 
+@dataclass(frozen=True)
+class Photographs(Domain):
+    """Photographs in [0, 1], grey or RGB. Symmetries are the eight flips and quarter turns; there is no phase.
+
+    A face on its side is no likely photograph, but a network restores edges and textures, and those come in any
+    direction.
+    """
+
+    channels: int = 3
+
+    @property
+    def views(self) -> tuple[View, ...]:  # type: ignore[override]
+        return tuple(_turned(axes, transposed, 1 / 8) for axes in MIRRORS for transposed in (False, True))
+
+    @property
+    def extreme_views(self) -> tuple[View, ...]:  # type: ignore[override]
+        """The image itself, and what differs from it along both axes and in their order."""
+        return _turned((), False, 0.5), _turned((-2, -1), True, 0.5)
+
+    def random_symmetry(self, generator: torch.Generator) -> Tensor:
+        """Whether to mirror the last axis, the one before, and then to exchange the two."""
+        return torch.randint(2, (3,), generator=generator).double()
+
+    def symmetry(self, numbers: Tensor) -> tuple[Map, Map]:
+        """Images that are not square keep their axes: the numbers would choose the shape, which a GPU cannot follow."""
+
+        def there(image: Tensor) -> Tensor:
+            across, down, exchanged = _readable(numbers, image)
+            return _exchange(_mirror(image, across, down), exchanged)
+
+        def back(image: Tensor) -> Tensor:
+            across, down, exchanged = _readable(numbers, image)
+            return _mirror(_exchange(image, exchanged), across, down)
+
+        return there, back
+
+    def picture(self, image: Tensor) -> Tensor:
+        shown = image.clamp(0, 1)
+        return shown[:, 0] if self.channels == 1 else shown.movedim(1, -1)
+
+
+def _turned(axes: tuple[int, ...], transposed: bool, weight: float) -> View:
+    """Mirrored along these axes, and then transposed or not: whatever the shape, since a view's is known beforehand."""
+    if not transposed:
+        return _mirrored(axes, 1.0, weight)
+    return View(
+        lambda image: image.flip(axes).transpose(-2, -1).contiguous(),
+        lambda image: image.transpose(-2, -1).flip(axes),
+        weight,
+    )
+
+
 def _mirrored(axes: tuple[int, ...], sign: float, weight: float) -> View:
     return View(lambda image: sign * image.flip(axes), lambda image: image.flip(axes) * sign, weight)
 
@@ -152,6 +204,15 @@ def _mirror(image: Tensor, across: float | Tensor, down: float | Tensor) -> Tens
         elif wanted:
             image = image.flip(axis)
     return image
+
+
+def _exchange(image: Tensor, wanted: float | Tensor) -> Tensor:
+    """The last two axes exchanged, where the image is square."""
+    if image.shape[-2] != image.shape[-1]:
+        return image
+    if isinstance(wanted, Tensor):
+        return torch.where(wanted > 0, image.transpose(-2, -1), image)
+    return image.transpose(-2, -1).contiguous() if wanted else image
 
 
 def _rotate_phase(image: Tensor, cosine: float | Tensor, sine: float | Tensor) -> Tensor:

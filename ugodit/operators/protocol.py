@@ -19,7 +19,8 @@ from ugodit.operators.domain import Domain
 class Operator(Protocol):
     """A forward model A together with the measurements y that it has to explain, for B items. Immutable.
 
-    Its norm is 1 at most: x - `gradient(x)` is a step that does not increase `data_consistency`.
+    Its norm is 1 at most: x - `gradient(x)` is a step that does not increase `data_consistency`. Blurred photographs
+    exceed 1 by a little at mirrored edges, and in linear light; below sqrt 2 that still holds.
 
     An operator that runs on a GPU is a frozen dataclass whose splits differ in fields that are tensors of one shape,
     and share all others: only then can a captured CUDA graph be given another split (`fit.random_choices`).
