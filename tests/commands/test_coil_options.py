@@ -409,7 +409,7 @@ def _narrow(kspace: np.ndarray) -> None:
     [
         (_poisoned, "kspace, slice 1: expected finite numbers", False),
         (_silent, "kspace, slice 1: every sample is zero", False),
-        (_no_centre, "slice 1: kspace: expected measured, non-zero samples round the centre", True),
+        (_no_centre, "slice 1: kspace: expected measured, non-zero samples round the centre", False),
         (_narrow, "slice 1: kspace: expected at least 5 measured lines round the centre", True),
     ],
 )
@@ -426,6 +426,18 @@ def test_a_bad_slice_is_found_early_or_costs_no_other(
     assert (tmp_path / "out" / "a.slices" / "slice_0000.h5").exists() == fitted
     assert train.main([str(scan), "--out", str(tmp_path / "p"), "--config", str(quick_config(tmp_path))]) == 2
     assert f"{scan}: {message}" in capsys.readouterr().err
+
+
+def test_maps_of_all_slices_are_checked_before_any_fit(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, maps = write_scan(tmp_path / "a.h5"), tmp_path / "maps.h5"
+    words = (scan, "--out", tmp_path / "out", "--config", quick_config(tmp_path))
+    assert run(capsys, *words, "--write-maps", maps)[0] == 0
+    with h5py.File(maps, "r+") as file:
+        file["maps"][1, 0, 0, 0] = np.nan
+    monkeypatch.setattr(volumes, "reconstruct_batch", lambda *_: pytest.fail("fitted"))
+    assert "maps, slice 1: expected finite" in refused(capsys, *words, "--maps", maps, "--overwrite")
 
 
 def test_too_few_lines_to_split_are_found_before_any_fit(

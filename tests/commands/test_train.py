@@ -29,7 +29,15 @@ def test_the_prior_has_its_decoders_and_says_where_it_comes_from(
     assert Prior.load(out).hash == prior.hash
 
 
-@pytest.mark.parametrize("words", [["--out", "{}/nowhere/p.safetensors"], ["--out", "{}/p", "--preset", "huge"], []])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--out", "{}/nowhere/p.safetensors"],
+        ["--out", "{}/p", "--preset", "huge"],
+        ["--out", "{}/" + "x" * 250],  # no room for its checkpoint's name
+        [],
+    ],
+)
 def test_bad_options(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
     scan = write_scan(tmp_path / "a.h5", 1)
     assert train.main([str(scan), *(word.format(tmp_path) for word in words)]) == 2

@@ -215,6 +215,35 @@ def test_other_settings_and_other_measurements_start_anew(quick: Volume, capsys:
     assert quick.left_over() == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ID": "9"}, "expected SLURM_ARRAY_TASK_ID"),
+        ({"MAX": "0"}, "expected SLURM_ARRAY_TASK_ID"),
+        ({"STEP": "-1"}, "expected SLURM_ARRAY_TASK_ID"),
+        ({"ID": "1" * 5000}, "expected SLURM_ARRAY_TASK_ID"),
+        ({"COUNT": "3"}, "3 tasks are no even series"),
+    ],
+)
+def test_what_no_slurm_says(
+    quick: Volume,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, str],
+    message: str,
+) -> None:
+    for name, value in {"ID": "1", "MIN": "1", "MAX": "4", "STEP": "1", **changes}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
+    status, log = run(capsys, quick, "--part", "slurm")
+    assert (status, message in log) == (2, True), log
+
+
+def test_folders_where_files_are_to_be(quick: Volume, capsys: pytest.CaptureFixture[str]) -> None:
+    (quick.out / "a.png").mkdir(parents=True)
+    status, log = run(capsys, quick)
+    assert (status, "a.png is a folder" in log) == (2, True), log
+
+
 def test_samples_of_all_volumes_are_checked_before_the_first_fit(
     quick: Volume, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

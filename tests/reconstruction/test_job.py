@@ -79,7 +79,7 @@ def test_a_seed_is_that_of_every_fit() -> None:
     assert with_seed(seeded, 0) == quick()
 
 
-@pytest.mark.parametrize("name", ["tpu", "cuda:x", "mps", "cuda:99"])
+@pytest.mark.parametrize("name", ["tpu", "cuda:x", "mps", "cuda:99", "cuda:200", "cuda:256"])
 def test_devices_that_are_not_there_are_refused(name: str) -> None:
     with pytest.raises(InputError, match=r"^`device`: "):
         find_device(name)

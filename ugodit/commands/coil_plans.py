@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -104,7 +105,7 @@ def maps_target(volume: Volume, arguments: argparse.Namespace, *results: Path) -
     else:
         path = path / f"{volume.name}.h5"
     for taken in (*arguments.scans, *results):
-        if path.resolve() == taken.resolve():
+        if os.path.realpath(path) == os.path.realpath(taken):
             raise InputError(f"--write-maps: {path}: {taken} is or will be there; choose another folder")
     return path
 

@@ -10,11 +10,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from ugodit.commands.streams import cannot_be_written, give_up_output, prepare_streams
 from ugodit.errors import LINE_LENGTH, InputError, NotBuiltError, Terminated, one_line
 from ugodit.fit.config_fields import did_you_mean
 from ugodit.io.files import check_path
@@ -103,9 +104,13 @@ def run(command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
     """
     global _began
     _began = time.perf_counter()
+    prepare_streams()
+    os.environ.pop("MPLBACKEND", None)  # figures are drawn into files, and matplotlib would fail on a wrong one
     try:
         with _terminable():
-            return command(argv)
+            status = command(argv)
+            sys.stdout.flush()
+            return status
     except InputError as error:
         complain(error)
         return 2
@@ -113,9 +118,15 @@ def run(command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
         print(f"ugodit: error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # Whoever read the output has had enough; Python would complain again when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has had enough.
+        give_up_output()
         return 0
+    except OSError as error:
+        if not cannot_be_written(error):
+            raise
+        give_up_output()
+        complain(InputError(f"standard output: cannot be written ({error.strerror}); send it elsewhere"))
+        return 2
     except Terminated:
         print("ugodit: told to end", file=sys.stderr)
         return 143
@@ -126,7 +137,8 @@ def run(command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
 
 def complain(error: InputError) -> None:
     """The one line that says what is wrong."""
-    print("ugodit: error: " + one_line(in_options(str(error)), LINE_LENGTH - 15), file=sys.stderr)
+    with suppress(OSError):  # the exit code says it then
+        print("ugodit: error: " + one_line(in_options(str(error)), LINE_LENGTH - 15), file=sys.stderr)
 
 
 _began = time.perf_counter()

@@ -17,10 +17,12 @@ from ugodit.commands.options import (
     add_running_options,
     add_sampling_options,
     parse,
+    sampling_of,
     set_threads,
 )
 from ugodit.commands.parser import Parser, complain, run
 from ugodit.errors import InputError, OutputError, named
+from ugodit.reconstruction.launcher import place_among_processes
 
 if TYPE_CHECKING:
     from ugodit.data.volume import VolumeSlices
@@ -36,7 +38,7 @@ def _main(argv: Sequence[str] | None) -> int:
     parsed = parse(_parser(), argv)
     arguments = parsed.arguments
     _check(arguments)
-    arguments.rank = int(os.environ.get("RANK", "0")) if "TORCHELASTIC_RUN_ID" in os.environ else 0
+    arguments.rank, arguments.ranks = place_among_processes()
     set_threads(arguments)
     from ugodit.commands.coil_plans import coil_plan, maps_target  # these need torch: after what can go wrong without
     from ugodit.commands.reconstruct_volume import reconstruct_volume
@@ -53,9 +55,12 @@ def _main(argv: Sequence[str] | None) -> int:
         raise InputError(f"--out: {arguments.out}: cannot be made a folder: {error.strerror}") from error
     for path in arguments.scans:  # What is wrong with the last is said before the first is fitted.
         with opened(path, arguments.slices, follow_links=arguments.follow_links) as slices:
-            maps_target(slices.volume, arguments, _output(slices, arguments))
-            coil_plan(slices, arguments)
-            check_samples(slices, _share(arguments))
+            out = _output(slices, arguments)
+            maps_target(slices.volume, arguments, out)
+            for path in (out, out.with_suffix(".png")):
+                if path.is_dir():
+                    raise InputError(f"--out: {path} is a folder, expected room for a file; remove or rename it")
+            check_samples(slices, coil_plan(slices, arguments), sampling_of(arguments), _share(arguments))
     rows: list[dict[str, Any]] = []
     broken = 0
     for path in arguments.scans:
@@ -125,9 +130,11 @@ def _part(text: str) -> tuple[int, int]:
     """'2/4', or what Slurm says of a job array's task."""
     if text == "slurm":
         try:
-            first, step, last = (int(os.environ[f"SLURM_ARRAY_TASK_{name}"]) for name in ("MIN", "STEP", "MAX"))
-            which, parts = (int(os.environ["SLURM_ARRAY_TASK_ID"]) - first) // step + 1, (last - first) // step + 1
-            tasks = int(os.environ.get("SLURM_ARRAY_TASK_COUNT", parts))
+            first, step, last, task = (_slurm_number(name) for name in ("MIN", "STEP", "MAX", "ID"))
+            which, parts = (task - first) // step + 1, (last - first) // step + 1
+            tasks = _slurm_number("COUNT") if "SLURM_ARRAY_TASK_COUNT" in os.environ else parts
+            if step < 1 or not first <= task <= last:
+                raise ValueError
         except (KeyError, ValueError, ZeroDivisionError):
             raise argparse.ArgumentTypeError(
                 "slurm: expected SLURM_ARRAY_TASK_ID, _MIN, _MAX and _STEP in the environment, as in a job array"
@@ -141,10 +148,16 @@ def _part(text: str) -> tuple[int, int]:
     raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, or slurm, got {text!r}")
 
 
+def _slurm_number(name: str) -> int:
+    text = os.environ[f"SLURM_ARRAY_TASK_{name}"]
+    if len(text) > 9:
+        raise ValueError
+    return int(text)
+
+
 def _share(arguments: argparse.Namespace) -> tuple[int, int]:
     """Which of how many processes this one is, from 1, where they were told apart."""
-    ranks = int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
-    return arguments.part or (arguments.rank + 1, ranks)
+    return arguments.part or (arguments.rank + 1, arguments.ranks)
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -200,7 +213,7 @@ def _reconstructor(parsed: Parsed) -> Reconstructor:
 def _output(slices: VolumeSlices, arguments: argparse.Namespace) -> Path:
     path = slices.volume.path
     out: Path = arguments.out / f"{slices.volume.name}.h5"
-    if path is not None and out.exists() and out.resolve() == path.resolve():
+    if path is not None and out.exists() and os.path.realpath(out) == os.path.realpath(path):
         raise InputError(f"--out: {out} is the scan itself; choose another folder")
     return out
 

@@ -1,6 +1,7 @@
 """The command `simulate`: write a simulated multi-coil scan in fastMRI's layout."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,9 +9,14 @@ from ugodit.commands.parser import Parser, run
 from ugodit.commands.threads import take_threads
 from ugodit.data.limits import check_kspace_size
 from ugodit.errors import InputError, named
+from ugodit.io.atomic import remove_left_over
+from ugodit.io.files import check_path
 
 ANATOMIES = ("knee", "brain")
 """What `simulation.phantom` draws."""
+
+MAX_MAGNITUDE = 1000
+"""Bytes of the name of a file and a dataset in it."""
 
 _NOTE = "simulated by ugodit: not a measurement of anybody"
 
@@ -49,6 +55,8 @@ def _main(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     if options.out.suffix != ".h5":
         raise InputError(f"{options.out}: expected a file name that ends in .h5")
+    if not 0 <= options.seed < 2**32:
+        raise InputError(f"--seed: expected 0 to 2^32 - 1, got {options.seed}")
     slices = _slices(options.slices)
     if options.magnitude is None and min(options.coils, options.oversampling) > 0:
         rows, columns = _size(options.size)
@@ -71,6 +79,10 @@ def _main(argv: Sequence[str] | None) -> int:
         if slices.stop > len(magnitude):
             raise InputError(f"--slices: {path} has {len(magnitude)} slices, expected no more, got {options.slices}")
         magnitude = magnitude[slices.start : slices.stop]
+        _, rows, columns = magnitude.shape
+        if min(options.coils, options.oversampling) > 0:
+            with named("--magnitude, --slices, --coils, --oversampling"):
+                check_kspace_size((len(magnitude), options.coils, rows * options.oversampling, columns))
         plane, shading, source = "axial", 0.0, f"{path.stem}:{dataset}"
         subject = f"{source}-{options.slices}"  # whoever that is, the seed only places the coils round them
         pixel = 160.0 / max(magnitude.shape[1:])  # of an unknown field of view: that of a knee or a small head
@@ -93,6 +105,7 @@ def _main(argv: Sequence[str] | None) -> int:
         "snr_db": options.snr,
         "slices": options.slices,
     }
+    remove_left_over(options.out.parent)
     target = phantom.root_sum_of_squares(kspace, magnitude.shape[1])
     write_volume(options.out, kspace, target, attributes=attributes, pixel_mm=pixel)
     shape_text = " x ".join(str(n) for n in kspace.shape)
@@ -121,6 +134,12 @@ def _size(text: str) -> tuple[int, int]:
 
 def _split(text: str) -> tuple[Path, str]:
     path, colon, dataset = text.rpartition(":")
+    with named("--magnitude"):
+        if len(os.fsencode(text)) > MAX_MAGNITUDE:
+            raise InputError(f"expected FILE.h5 or FILE.h5:DATASET, got {len(text)} characters")
+        check_path(Path(path if colon and not Path(text).exists() else text))
+        if not dataset.isprintable():
+            raise InputError(f"{path}: expected the name of a dataset, got other characters")
     if not colon or Path(text).exists():
         return Path(text), "magnitude"
     return Path(path), dataset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from ugodit.commands.options import (
 from ugodit.commands.parser import Parser, run
 from ugodit.errors import ElsewhereError, InputError, named
 from ugodit.io.atomic import check_writable, remove_left_over
+from ugodit.io.files import check_path
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +85,7 @@ def _train(parsed: Parsed, device: torch.device, group: Group) -> int:
         decoders = "one decoder" if parsed.preset.train.shared_decoder else f"{training.count} decoders"
         print(f"training one encoder and {decoders} on {training.count} scans", file=sys.stderr)
     began = time.perf_counter()
-    checkpoint = arguments.out.with_name(f"{arguments.out.name}.checkpoint")
+    checkpoint = _checkpoint(arguments)
     observer = ProgressObserver(quiet=arguments.json or not first)
     prior = training.run(observer, checkpoint=checkpoint, every=arguments.checkpoint_every, resume=arguments.resume)
     seconds = round(time.perf_counter() - began, 1)
@@ -115,15 +117,21 @@ def _add(training: Training, arguments: argparse.Namespace) -> None:
             maps.write()
 
 
+def _checkpoint(arguments: argparse.Namespace) -> Path:
+    out: Path = arguments.out
+    return out.with_name(f"{out.name}.checkpoint")
+
+
 def _check(arguments: argparse.Namespace) -> None:
     """What can be said without opening a file."""
     if not arguments.out.parent.is_dir():
         raise InputError(f"--out: {arguments.out.parent}: there is no such folder; make it first")
+    check_path(_checkpoint(arguments))
     if arguments.checkpoint_every < 0:
         raise InputError(f"--checkpoint-every: expected 0 or more steps, got {arguments.checkpoint_every}")
     if arguments.out.is_dir():
         raise InputError(f"--out: {arguments.out} is a folder; name a file in it, such as prior.safetensors")
-    if arguments.out.resolve() in {path.resolve() for path in arguments.scans}:
+    if os.path.realpath(arguments.out) in map(os.path.realpath, arguments.scans):
         raise InputError(f"--out: {arguments.out} is one of the scans; choose another name")
 
 

@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Sequence
 
+from ugodit.errors import one_line
+
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table whose source is aligned too; the first column is text (left), the others numbers (right)."""
@@ -15,6 +17,7 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
     """Print a table to standard output: drawn by rich on a terminal, plain aligned lines in a log or a pipe."""
+    rows = [[one_line(text) for text in row] for row in rows]  # names of files may hold anything
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table

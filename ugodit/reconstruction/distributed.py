@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ugodit.errors import ElsewhereError, InputError
 from ugodit.fit.exchange import Alone
+from ugodit.reconstruction.launcher import number, place_among_processes
 
 WAIT = timedelta(hours=2)
 """How long a process waits for another, which may have more to read. That one has ended is heard at once."""
@@ -20,7 +21,7 @@ GONE = "another of the processes that train this group has ended; its own messag
 
 def launched() -> bool:
     """Whether torchrun started this process, beside others."""
-    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return place_among_processes()[1] > 1
 
 
 class GoneError(InputError):
@@ -92,7 +93,7 @@ def process_group(device: torch.device) -> Iterator[Group]:
     if not launched():
         yield Group()
         return
-    local = int(os.environ.get("LOCAL_RANK", "0"))
+    local = number(os.environ, "LOCAL_RANK", 0)
     if device.type == "cuda":
         if device.index != local:
             raise InputError(
@@ -104,6 +105,8 @@ def process_group(device: torch.device) -> Iterator[Group]:
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=WAIT)
     except RuntimeError as error:
         raise GoneError(GONE) from error
+    except ValueError as error:
+        raise InputError(f"the environment is not torchrun's ({error}); start it with torchrun") from error
     yield TorchGroup(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
     # Not after a failure: it might wait for a process that is gone.
     torch.distributed.destroy_process_group()

@@ -18,6 +18,7 @@ from ugodit.priors.acceptance import limits
 from ugodit.priors.adaptation import Decoder, can_be_judged
 from ugodit.priors.presets import Preset
 from ugodit.priors.prior import Prior
+from ugodit.reconstruction.launcher import number
 
 OWN_GROUP = "self"
 """In place of a prior: one that is trained on the volume itself."""
@@ -122,14 +123,15 @@ def find_device(name: str) -> torch.device:
     """The device of that name; auto is the first GPU where there is one. InputError where there is no such device."""
     if name in ("auto", "cuda") and torch.cuda.is_available():
         # One device a process, where torchrun started several on this machine.
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        return torch.device("cuda", number(os.environ, "LOCAL_RANK", 0) % torch.cuda.device_count())
     if name == "auto":
         return torch.device("cpu")
     try:
         wanted = torch.device(name)
     except RuntimeError:
         raise InputError(f"`device`: expected auto, cpu, cuda or cuda:N, got {name!r}") from None
-    if wanted.type not in ("cpu", "cuda"):
+    # torch takes an index modulo 256.
+    if wanted.type not in ("cpu", "cuda") or (wanted.index is not None and not name.endswith(f":{wanted.index}")):
         raise InputError(f"`device`: expected auto, cpu, cuda or cuda:N, got {name!r}")
     if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
         raise InputError(f"`device`: {name} asked for, but torch sees {torch.cuda.device_count()}; use `device` cpu")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ugodit.calibration.cache import MapsCache
 from ugodit.calibration.pipeline import CoilPlan
+from ugodit.calibration.region import calibration_data
 from ugodit.data.sampling import Sampling
 from ugodit.data.scan import Scan
 from ugodit.data.volume import VolumeSlices, location
@@ -69,15 +70,28 @@ class VolumeReader:
         return self.digests[index]
 
 
-def check_samples(slices: VolumeSlices, share: tuple[int, int] = (1, 1)) -> None:
+def check_samples(
+    slices: VolumeSlices, coils: CoilPlan, sampling: Sampling | None, share: tuple[int, int] = (1, 1)
+) -> None:
     """InputError for NaN, say, in one of these slices, so that it is known before the first of them is fitted.
 
-    One pass over what a file holds, a slice at a time; scans in memory are checked already.
-    share: (which, of how many), from 1: look at every N-th slice only, as others look at the rest.
+    One pass over what a file holds, a slice at a time, and over its maps; scans in memory are checked already.
+
+    Args:
+        slices: are read.
+        coils: where their maps come from.
+        sampling: how they are undersampled, if they are not.
+        share: (which, of how many), from 1: look at every N-th slice only, as others look at the rest.
     """
     which, shares = share
     for index in slices.indices[which - 1 :: shares] if slices.volume.path is not None else ():
-        slices.volume.scan(index)
+        scan = slices.volume.scan(index)
+        with named(location(slices.volume, index)):
+            if coils.maps:
+                coils.maps.read(index)
+            elif scan.maps is None:
+                scan = scan if sampling is None else sampling.apply(scan)
+                calibration_data(scan.kspace[None], None, scan.mask)
 
 
 def _state_of(path: Path | None) -> str:

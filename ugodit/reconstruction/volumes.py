@@ -104,7 +104,7 @@ class VolumeRun:
 
     def reconstruct(self, observer: Observer, store: Store) -> Result:
         """The result of all slices, those in the opened store among them."""
-        check_samples(self.slices)
+        check_samples(self.slices, self.job.coils, self.job.sampling)
         self.fit(store, observer)
         return self.result(store)
 
