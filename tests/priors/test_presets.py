@@ -18,7 +18,7 @@ def test_presets_are_valid_configurations(name: str) -> None:
 
 
 def test_unknown_preset() -> None:
-    with pytest.raises(InputError, match=r"^`preset`: expected one of fast, balanced, paper, got 'quick'"):
+    with pytest.raises(InputError, match=r"^`preset`: expected one of fast, balanced, thorough, paper, got 'quick'"):
         preset("quick")
     with pytest.raises(InputError, match=r"did you mean balanced\?$"):
         preset("balance")

@@ -77,6 +77,17 @@ PRESETS: dict[str, Preset] = {
         alone_model=_UNROLLED,
         alone=dataclasses.replace(_SPLITS, steps=100, mask_bank=16),
     ),
+    # A prior is trained once and used often: three iterations cost three times the training. A scan alone gains nothing
+    # by more of them, and two stages cost at 4x what they gain at 8x (docs/ablation.md).
+    "thorough": Preset(
+        name="thorough",
+        network=_NETWORK,
+        model=dataclasses.replace(_UNROLLED, iterations=3),
+        train=_train(_SPLITS, steps=300, symmetries=True, shared_decoder=True, mask_bank=8),
+        adapt=_adapt(_SPLITS, steps=60, mask_bank=16),
+        alone_model=_UNROLLED,
+        alone=dataclasses.replace(_SPLITS, steps=100, mask_bank=16),
+    ),
     "paper": Preset(
         name="paper",
         network=reference_unet(),
