@@ -318,7 +318,7 @@ def test_a_truncated_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     ("text", "message"),
     [
         ("stepz = 3", "stepz: unknown option"),
-        ("preset = 'quick'", "preset: expected one of fast, balanced, paper"),
+        ("preset = 'quick'", "preset: expected one of fast, balanced, thorough, paper"),
         ("[alone]\nstepz = 3", "stepz: unknown option"),
         ("[alone]\nsteps = 0", "[alone] steps: expected 1 or more"),
         ("alone = 3", "[alone] expected a table"),

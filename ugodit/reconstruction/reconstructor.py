@@ -49,7 +49,7 @@ class Reconstructor:
         Args:
             prior: a trained group prior, or its file; "self" for one that is trained on slices of the volume itself
                 first; None fits a network to each scan alone.
-            preset: fast, balanced or paper, or a Preset of your own, which keeps its seeds.
+            preset: fast, balanced, thorough or paper, or a Preset of your own, which keeps its seeds.
             zero_shot: the prior is used without adaptation.
             uncertainty: also find how far images from other choices of the lines differ.
             decoder: the prior's decoder that adaptation starts from: mean, fresh or its number.

@@ -65,7 +65,7 @@ def train_prior(
             group.
         sampling: how fully sampled scans are undersampled; scans with a mask are taken as they are.
         slices: which slices of the files are used.
-        preset: fast, balanced or paper, or a Preset of your own, which keeps its seeds.
+        preset: fast, balanced, thorough or paper, or a Preset of your own, which keeps its seeds.
         coils: what is done to the coils; by default nothing, and ESPIRiT finds their maps.
         seed: of networks and splits.
         device: auto, cpu, cuda or cuda:N.
