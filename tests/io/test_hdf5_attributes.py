@@ -111,7 +111,7 @@ def test_one_text_many_times_is_no_more_than_the_limit_in_memory(
         assert len(file.attrs["names"][0]) == 1 << 16
     with open_hdf5(path) as file:
         assert len(file.attribute("long")) == 1 << 16
-        with pytest.raises(InputError, match="attribute `names`: expected at most .* of their texts"):
+        with pytest.raises(InputError, match=r"attribute `names`: expected at most .* of their texts"):
             file.attribute("names")
     assert list(read_attributes(path)) == ["long"]
 
