@@ -15,11 +15,11 @@ from ugodit.io.hdf5_heaps import Heaps, check_heaps
 
 MAX_ATTRIBUTES = 1000
 MAX_BYTES = 1 << 24
-"""Of all attributes that are read, beside the contents of their texts."""
+"""Of all attributes that are read, beside the contents of their texts; every value counts for 16 at least."""
 MAX_TEXT_BYTES = 1 << 28
 """Of their texts, which may be the same one many times in the file, but not in memory."""
-_REFERENCE_BYTES = 16
-"""What stands for a text of any length."""
+_VALUE_BYTES = 16
+"""Of a value in memory, at least; and in a file, of what stands for a text of any length."""
 
 
 class HDF5Attributes:
@@ -27,7 +27,7 @@ class HDF5Attributes:
 
     def __init__(self, path: Path, file: h5py.File) -> None:
         self._path, self._file = path, file
-        self._heaps: Heaps | None = None
+        self._heaps: Heaps | InputError | None = None
         self._costs: dict[str, tuple[int, int]] = {}
         """Bytes, and bytes of texts, of those that were read."""
 
@@ -58,15 +58,26 @@ class HDF5Attributes:
         """How many bytes an attribute has, and its texts, at most."""
         size, kind = int(found.get_storage_size()), found.get_type()
         if not kind.detect_class(h5py.h5t.VLEN) and not _has_texts(kind):
-            return size, 0
+            values = size if kind.get_class() == h5py.h5t.ARRAY else size // max(kind.get_size(), 1)
+            return max(size, _VALUE_BYTES * values), 0
         lists = kind.get_class() == h5py.h5t.VLEN
         if (not lists and kind.get_class() != h5py.h5t.STRING) or (lists and not _is_number(kind.get_super())):
             raise InputError(f"{where}: expected numbers or texts, got texts or lists within others")
+        heaps = self._looked_through()
+        count = -(-size // _VALUE_BYTES)
+        contents = heaps.most(count, MAX_TEXT_BYTES >> 4)
+        return (size + _VALUE_BYTES * contents, 0) if lists else (size, contents)
+
+    def _looked_through(self) -> Heaps:
+        """The file's heaps, or what is wrong with them: looked through once, however many texts there are."""
         if self._heaps is None:
-            self._heaps = check_heaps(self._path)
-        count = -(-size // _REFERENCE_BYTES)
-        contents = self._heaps.most(count, MAX_BYTES if lists else MAX_TEXT_BYTES >> 4)
-        return (size + contents, 0) if lists else (size, contents)
+            try:
+                self._heaps = check_heaps(self._path)
+            except InputError as error:
+                self._heaps = error
+        if isinstance(self._heaps, InputError):
+            raise InputError(str(self._heaps))
+        return self._heaps
 
     def _names(self) -> list[str]:
         found: list[str] = []
