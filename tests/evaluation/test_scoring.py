@@ -1,7 +1,9 @@
 """Scores of files: with the volume's maximum, of the slices and the size that were reconstructed."""
 
+import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from helpers import write_fastmri
@@ -9,7 +11,7 @@ from helpers import write_fastmri
 from ugodit.errors import InputError
 from ugodit.evaluation.metrics import nmse, psnr, ssim
 from ugodit.evaluation.scoring import Scores, score
-from ugodit.io.reconstructions import write_reconstruction
+from ugodit.io.reconstructions import checksum, write_reconstruction
 
 
 @pytest.fixture
@@ -61,6 +63,7 @@ def test_a_larger_target_is_cropped_and_both_may_be_made_square(tmp_path: Path, 
     [
         ((2, 20, 16), {}, "expected the target's 3 slices, got 2 and no attribute `slices`"),
         ((2, 20, 16), {"slices": [0, 3]}, "expected slices below the target's 3, got up to 3"),
+        ((2, 20, 16), {"slices": [0, 0]}, r"attribute slices: expected every slice once, got \[0, 0\]"),
         ((2, 20, 16), {"slices": [0]}, r"attribute slices: expected 2 slice numbers, got \[0\]"),
         ((3, 22, 16), {}, r"expected no more than the target's \(3, 20, 16\), got \(3, 22, 16\)"),
         ((3, 6, 16), {}, "expected at least 7 x 7 pixels for SSIM"),
@@ -81,3 +84,37 @@ def test_an_empty_target_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "recon.h5", np.ones((1, 8, 8)))
     with pytest.raises(InputError, match=r"scan\.h5: reconstruction_rss: expected a positive maximum, got 0\.0"):
         score(path, tmp_path / "scan.h5")
+
+
+@pytest.fixture
+def own(tmp_path: Path, truth: np.ndarray) -> Path:
+    """Slices 0 and 2 in a file as `ugodit reconstruct` writes it."""
+    image, mask = noisy(truth)[[0, 2]], np.arange(16) % 2 == 0
+    settings = json.dumps({"slices": [0, 2], "measurements": ["a", "b"]})
+    attributes = {"method": "ugodit", "slices": [0, 2], "settings": settings}
+    check = checksum({"reconstruction": image, "mask": mask}, settings)
+    write_reconstruction(tmp_path / "own.h5", image, mask=mask, attributes={**attributes, "checksum": check})
+    return tmp_path / "own.h5"
+
+
+def test_a_file_of_ours_is_scored_as_it_was_written(tmp_path: Path, truth: np.ndarray, own: Path) -> None:
+    found = score(own, tmp_path / "scan.h5")
+    assert found.psnr == pytest.approx(psnr(truth[[0, 2]], noisy(truth)[[0, 2]], truth.max()), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["image", "mask", "slices", "settings", "checksum", "extra", "deep"])
+def test_a_file_of_ours_that_was_changed_is_not_scored(tmp_path: Path, own: Path, name: str) -> None:
+    with h5py.File(own, "r+") as file:
+        if name == "image":
+            file["reconstruction"][...] *= -1
+        elif name == "mask":
+            file["mask"][0] = False
+        elif name == "slices":
+            file.attrs["slices"] = [2, 0]
+        elif name == "extra":
+            file.create_dataset("extra", (1 << 20,), "f4")
+        else:
+            file.attrs[{"deep": "settings"}.get(name, name)] = {"deep": "[" * 60_000}.get(name, "{}")
+    with pytest.raises(InputError, match=r"own\.h5: .*expected the contents of its checksum") as error:
+        score(own, tmp_path / "scan.h5")
+    assert "\n" not in str(error.value)

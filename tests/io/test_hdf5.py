@@ -14,7 +14,6 @@ from ugodit.data import limits
 from ugodit.errors import InputError
 from ugodit.io.fastmri import open_fastmri
 from ugodit.io.hdf5 import open_hdf5
-from ugodit.io.reconstructions import read_attributes
 
 SHAPE = (2, 3, 16, 12)
 KSPACE = random_complex(SHAPE)
@@ -241,18 +240,6 @@ def test_other_types_end_in_one_line(tmp_path: Path, write: Callable[[h5py.File]
     assert "\n" not in str(caught.value)
 
 
-def test_attributes_without_a_plain_value_are_left_out(tmp_path: Path) -> None:
-    path = write_fastmri(tmp_path / "a.h5", kspace=KSPACE, attributes={"max": 2.5, "names": ["a", "b"]})
-    with h5py.File(path, "a") as file:
-        scalar = h5py.h5s.create(h5py.h5s.SCALAR)
-        h5py.h5a.create(file.id, b"time", h5py.h5t.UNIX_D32LE.copy(), scalar)
-        h5py.h5a.create(file.id, b"\xff\xfe", h5py.h5t.NATIVE_INT32, scalar)
-        file.attrs["reference"] = file["kspace"].ref
-    assert read_attributes(path) == {"max": 2.5, "names": ["a", "b"]}
-    with open_fastmri(path) as volume:
-        assert volume.attributes["max"] == 2.5
-
-
 def test_names_in_errors_are_few_and_readable(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         h5py.h5g.create(file.id, b"\xff\xfe")
@@ -285,17 +272,3 @@ def test_a_target_of_zeros_is_no_intensity_range(tmp_path: Path) -> None:
         assert volume.scan(0).target is not None
         with pytest.raises(InputError, match="expected a positive maximum, got 0"):
             volume.target_maximum()
-
-
-def test_a_damaged_heap_of_texts_is_found_before_hdf5_steps_through_it_for_ever(tmp_path: Path) -> None:
-    path = write_fastmri(tmp_path / "a.h5", kspace=KSPACE, attributes={"names": ["a", "b"]})
-    assert read_attributes(path) == {"names": ["a", "b"]}
-    content = bytearray(path.read_bytes())
-    heap = content.index(b"GCOL")
-    free = heap + 16 + 2 * 24  # after its header and two objects
-    assert content[free : free + 2] == b"\0\0"
-    content[free + 8 : free + 16] = bytes(8)  # the free space has no length: the next object is itself
-    path.write_bytes(content)
-    assert read_attributes(path) == {}
-    with open_hdf5(path) as file, pytest.raises(InputError, match=r"a\.h5: its texts cannot be read"):
-        file.attribute("names")

@@ -9,7 +9,8 @@ import pytest
 from helpers import random_complex, write_fastmri
 
 from ugodit.errors import InputError
-from ugodit.io.reconstructions import read_attributes, read_reconstruction, write_reconstruction
+from ugodit.io.hdf5_dataset import HDF5Dataset
+from ugodit.io.reconstructions import read_arrays, read_attributes, read_reconstruction, write_reconstruction
 
 _MAPS = random_complex((2, 16, 12))
 
@@ -84,3 +85,23 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path):
         assert os.listdir(tmp_path) == []
     finally:
         subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_file_of_arrays_is_no_larger_than_it_declares(tmp_path, monkeypatch):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["whole"], file["group/whole"] = np.arange(6.0), np.arange(3)
+        file.attrs["text"] = "x"
+    arrays, attributes = read_arrays(path)
+    assert (sorted(arrays), attributes) == (["group/whole", "whole"], {"text": "x"})
+    np.testing.assert_array_equal(arrays["whole"], np.arange(6.0))
+    monkeypatch.setattr(HDF5Dataset, "read", lambda *_: pytest.fail("something was read"))
+    with h5py.File(path, "a") as file:
+        file.create_dataset("filled", (1 << 20,), "f4", fillvalue=1)
+    with pytest.raises(InputError, match=r"a\.h5: expected datasets no larger than the file, got 4194376 bytes"):
+        read_arrays(path)
+    with h5py.File(path, "w") as file:
+        for number in range(65):
+            file[f"{number}"] = 1
+    with pytest.raises(InputError, match=r"a\.h5: expected at most 64 datasets"):
+        read_arrays(path)

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from ugodit.errors import InputError
+from ugodit.io.hdf5_dataset import HDF5Dataset
+from ugodit.io.reconstructions import checksum
 from ugodit.reconstruction.finished_slice import FinishedSlice
-from ugodit.reconstruction.result import Result, read_written
+from ugodit.reconstruction.result import Result
+from ugodit.reconstruction.written import read_written
 
 SETTINGS = {"seed": 3, "version": "1", "prior": None, "preset": "fast"}
 
@@ -131,3 +134,98 @@ def test_a_file_of_an_earlier_version_has_other_settings(tmp_path: Path) -> None
     assert written is not None
     assert (written.slices, written.settings) == ([0, 1], {})
     assert "preset" in written.changed(SETTINGS)
+
+
+DEEP = "[" * 60_000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("settings", DEEP),
+        ("columns", DEEP),
+        ("columns", "[]"),
+        ("columns", '["seed"]'),
+        ("columns", "[[1]]"),
+        ("stopped", 5),
+        ("stopped", ["one"]),
+        ("execution", [5.0, 6.0]),
+        ("seconds_per_slice", ["x", "y"]),
+        ("seconds_besides_per_slice", [1.0]),
+        ("kind", h5py.Empty("f4")),
+        ("slices", [1, 0]),
+        ("masks", "one a slice"),
+    ],
+)
+def test_attributes_that_are_not_as_they_were_written_are_damage(tmp_path: Path, name: str, value: object) -> None:
+    path = tmp_path / "a.h5"
+    result([0, 1]).save(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs[name] = value
+    with pytest.raises(InputError, match=r"a\.h5: this result of an earlier run is damaged; --overwrite makes it anew"):
+        read_written(path)
+
+
+@pytest.mark.parametrize("slices", [None, [[1]], [1, 1], [], [True], [-1], ["x"], {}])
+@pytest.mark.parametrize("checked", [True, False])
+def test_settings_without_sensible_slices_are_damage(tmp_path: Path, slices: object, checked: bool) -> None:
+    path = tmp_path / "a.h5"
+    result([0, 1]).save(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["settings"] = json.dumps({**json.loads(file.attrs["settings"]), "slices": slices})
+        if checked:
+            arrays = {name: file[name][()] for name in file}
+            file.attrs["checksum"] = checksum(arrays, file.attrs["settings"])
+        else:
+            del file.attrs["checksum"]
+    with pytest.raises(InputError, match="damaged; --overwrite"):
+        read_written(path)
+
+
+def large(file: h5py.File, name: str, shape: tuple[int, ...], kind: str = "f4") -> None:
+    if name in file:
+        del file[name]
+    file.create_dataset(name, shape, kind, fillvalue=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "kind"),
+    [
+        ("extra", (100, 1 << 18), "f4"),
+        ("reconstruction", (2, 4, 6), "f8"),
+        ("reconstruction", (2, 8192, 8192), "f4"),
+        ("uncertainty", (2, 4096, 2048), "f4"),
+        ("mask", (2, 8192, 2048), "?"),
+        ("mask", (2, 4, 6), "f4"),
+    ],
+)
+def test_datasets_that_no_result_has_are_found_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, shape: tuple[int, ...], kind: str
+) -> None:
+    path = tmp_path / "a.h5"
+    result([0, 1]).save(path)
+    with h5py.File(path, "r+") as file:
+        large(file, name, shape, kind)
+    monkeypatch.setattr(HDF5Dataset, "read", lambda *_: pytest.fail("something was read"))
+    with pytest.raises(InputError, match="damaged; --overwrite"):
+        read_written(path)
+
+
+def test_slices_that_do_not_go_together_are_an_error_and_the_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    others = {
+        "kind": {"coils": {"kept": 0.9, "coils": 4}},
+        "kept": {"coils": {"kind": "svd", "kept": "x", "coils": 4}},
+        "uncertainty": {"uncertainty": None},
+        "reconstruction, uncertainty": {
+            "image": np.zeros((5, 6), np.float32),
+            "uncertainty": np.zeros((5, 6), np.float32),
+        },
+        "mask": {"mask": np.ones(7, bool)},
+    }
+    for what, changes in others.items():
+        result([0], **changes).save(path)
+        content = path.read_bytes()
+        with pytest.raises(InputError, match=f"has other {what} than these slices; --overwrite"):
+            result([1]).add_to(read_written(path), path)
+        assert path.read_bytes() == content

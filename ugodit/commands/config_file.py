@@ -26,7 +26,9 @@ from ugodit.priors.earlier_names import MODEL_FIELDS, today
 from ugodit.priors.presets import Preset, preset
 
 FITS: dict[str, type[FitConfig]] = {"train": TrainConfig, "adapt": AdaptConfig, "alone": FitConfig}
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 16
+MAX_DOTS = 100
+"""In a line: over names joined by thousands of them, tomllib takes minutes and gigabytes."""
 MAX_DEPTH = 8
 TABLES = ("network", "model", *FITS)
 Tables = dict[str, dict[str, Any]]
@@ -46,6 +48,8 @@ def read_config(path: Path) -> dict[str, Any]:
     with named("--config"):
         check_path(path)
         content = read_bytes(path, "a TOML file", MAX_BYTES)
+    if any(line.count(b".") > MAX_DOTS for line in content.split(b"\n")):
+        raise InputError(f"--config: {path}: expected at most {MAX_DOTS} dots in a line; write it as several lines")
     try:
         found = tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits

@@ -31,8 +31,9 @@ from ugodit.reconstruction.volumes import WAIT, Part, VolumeRun
 if TYPE_CHECKING:
     from ugodit.data.volume import VolumeSlices
     from ugodit.reconstruction.reconstructor import Reconstructor
-    from ugodit.reconstruction.result import Result, Written
+    from ugodit.reconstruction.result import Result
     from ugodit.reconstruction.slice_store import SliceStore
+    from ugodit.reconstruction.written import Written
 
 Rows = list[dict[str, Any]]
 

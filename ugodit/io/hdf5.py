@@ -6,7 +6,6 @@ followed unless they are asked for, and then only to files beside it; nothing in
 
 from __future__ import annotations
 
-import contextlib
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,17 +14,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import h5py
-import numpy as np
 
 from ugodit.errors import InputError
 from ugodit.io.files import require_regular_file
+from ugodit.io.hdf5_attributes import HDF5Attributes
 from ugodit.io.hdf5_dataset import HDF5Dataset
 from ugodit.io.hdf5_errors import guarded
-from ugodit.io.hdf5_heaps import check_heaps
 from ugodit.io.hdf5_links import Follower, resolve
 
-MAX_ATTRIBUTES = 1000
-MAX_ATTRIBUTE_BYTES = 1 << 24
 MAX_NAMES = 1000
 _NAMES_SHOWN, _NAME_LENGTH = 8, 40
 
@@ -60,7 +56,7 @@ class HDF5File:
         self.path = path
         self._file = file
         self._follower = Follower(path, follow_links)
-        self._heaps_checked = False
+        self._attributes = HDF5Attributes(path, file)
 
     def __contains__(self, name: str) -> bool:
         """Whether the root group has a link of that name, wherever it leads."""
@@ -108,39 +104,11 @@ class HDF5File:
 
     def attributes(self) -> dict[str, Any]:
         """The file's attributes as plain Python values; those that have none (times, references) are left out."""
-        found: dict[str, Any] = {}
-        for name in self._attribute_names():
-            with contextlib.suppress(InputError):
-                found[name] = self.attribute(name)
-        return found
+        return self._attributes.read_all()
 
     def attribute(self, name: str) -> Any:
         """One attribute as a plain Python value; None where there is none, or an empty one."""
-        with guarded(f"{self.path}: attribute `{name}`"):
-            if not h5py.h5a.exists(self._file.id, name.encode()):
-                return None
-            found = h5py.h5a.open(self._file.id, name.encode())
-            size = found.get_storage_size()
-            if not self._heaps_checked and found.get_type().get_class() in (h5py.h5t.STRING, h5py.h5t.VLEN):
-                self._heaps_checked = True
-                check_heaps(self.path)
-            if size > MAX_ATTRIBUTE_BYTES:
-                raise InputError(f"{self.path}: attribute `{name}`: expected at most {MAX_ATTRIBUTE_BYTES} bytes")
-            return plain(self._file.attrs[name])
-
-    def _attribute_names(self) -> list[str]:
-        found: list[str] = []
-
-        def add(name: bytes, *_: object) -> bool | None:
-            try:
-                found.append(name.decode())
-            except UnicodeDecodeError:
-                return None  # no name that anything here asks for
-            return True if len(found) >= MAX_ATTRIBUTES else None
-
-        with guarded(str(self.path)):
-            h5py.h5a.iterate(self._file.id, add)
-        return found
+        return self._attributes.read(name)
 
     def _where(self, name: str) -> str:
         return f"{self.path}: {name}"
@@ -182,21 +150,6 @@ def hdf5_bytes(datasets: Mapping[str, Any], attributes: Mapping[str, Any]) -> me
             if value is not None:
                 file.attrs[key] = value
     return buffer.getbuffer()
-
-
-def plain(value: Any) -> Any:
-    """An HDF5 attribute as Python's own type: numpy scalars and bytes make poor JSON. ValueError where it has none."""
-    if isinstance(value, h5py.Empty):
-        return None
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, (np.generic, np.ndarray)):
-        return plain(value.tolist())
-    if isinstance(value, list):
-        return [plain(one) for one in value]
-    if value is None or isinstance(value, (str, bool, int, float, complex)):
-        return value
-    raise ValueError(f"no plain value: {type(value).__name__}")
 
 
 @contextmanager

@@ -25,6 +25,8 @@ MAX_CHUNKS = 1 << 18
 MAX_CHUNKS_STORED = 1 << 22
 """In one dataset whose chunks go through filters: each is looked at."""
 MAX_TEXT_BYTES = 1 << 22
+MAX_LONGEST_BYTES = 1 << 26
+"""Of any text in the file: which one it is, is only known when it is read."""
 DAMAGED = "a chunk does not hold what it declares; the file is damaged: copy it again"
 
 _DEFLATE, _SHUFFLE, _FLETCHER32, _LZF = 1, 2, 3, 32000
@@ -75,7 +77,10 @@ class HDF5Dataset:
             if h5py.check_string_dtype(self.dtype) is None or self.shape != () or self.itemsize > MAX_TEXT_BYTES:
                 raise InputError(f"{self.where}: expected one string of XML, got {self}; remove the dataset")
             self._check_read(None)
-            check_heaps(Path(self._dataset.file.filename))
+            if check_heaps(Path(self._dataset.file.filename)).longest > MAX_LONGEST_BYTES:
+                raise InputError(
+                    f"{self.where}: the file has texts of more than {MAX_LONGEST_BYTES} bytes; remove them"
+                )
             text = self._dataset[()]
             if not isinstance(text, (str, bytes)) or len(text) > MAX_TEXT_BYTES:
                 raise InputError(f"{self.where}: expected one string of at most {MAX_TEXT_BYTES} bytes")

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import h5py
 
-from ugodit.errors import InputError
+from ugodit.errors import InputError, named
 from ugodit.io.files import require_regular_file
 from ugodit.io.hdf5_dataset import HDF5Dataset
+from ugodit.io.hdf5_parts import boxes_of, check_external, cover
 
 MAX_STEPS = 32
 """Groups and links on the way to a dataset."""
@@ -22,6 +23,8 @@ MAX_FILES = 64
 """Files that one file may lead to."""
 MAX_SOURCES = 4096
 """Parts of a virtual dataset, in all."""
+PREFIXES = ("HDF5_VDS_PREFIX", "HDF5_EXTFILE_PREFIX")
+"""Variables of the environment that HDF5 puts above any folder that it is told to look in."""
 
 
 class Follower:
@@ -42,6 +45,11 @@ class Follower:
                 f"{where}: {how} another file, {text!r}, which is not read; "
                 "allow files beside the scan with --follow-links, or copy the data into one file"
             )
+        for variable in PREFIXES:
+            if os.environ.get(variable):
+                raise InputError(
+                    f"{where}: {how} {text!r}, but {variable} is set and leads HDF5 to another folder; unset it"
+                )
         target = Path(os.path.realpath(self.folder / text))
         if "\0" in text or target.parent != self.folder:
             raise InputError(f"{where}: {how} {text!r}, which does not lie beside {self.path.name}; move it there")
@@ -119,10 +127,12 @@ def _check_parts(
 ) -> None:
     """InputError where some of a dataset lies in other files (unless allowed), is missing, or contains itself."""
     plist = found.get_create_plist()
-    for place in range(plist.get_external_count()):
-        follower.beside(plist.get_external(place)[0], where, "is stored in")
-        if within:  # which HDF5 would look for in the folder that the program was started in
-            raise InputError(f"{where}: a part of a virtual dataset is stored in another file; copy the data into it")
+    outside = [plist.get_external(place) for place in range(plist.get_external_count())]
+    if outside and within:  # which HDF5 would look for in the folder that the program was started in
+        raise InputError(f"{where}: a part of a virtual dataset is stored in another file; copy the data into it")
+    if outside:
+        parts = [(follower.beside(name, where, "is stored in"), int(at), int(size)) for name, at, size in outside]
+        check_external(where, math.prod(found.shape) * found.get_type().get_size(), parts)
     if plist.get_layout() != h5py.h5d.VIRTUAL:
         if within:
             HDF5Dataset(where, h5py.Dataset(found)).check_all_chunks()
@@ -132,6 +142,10 @@ def _check_parts(
         raise InputError(f"{where}: is a virtual dataset that contains itself; the file is damaged, or an attack")
     for place in range(plist.get_virtual_count()):
         _check_source(follower, file, plist, place, where, (*within, object_id))
+    with named(where):
+        boxes = [boxes_of(plist.get_virtual_vspace(place)) for place in range(plist.get_virtual_count())]
+        if not boxes or not cover(boxes, found.shape):
+            raise InputError("is a virtual dataset whose parts leave some of it empty; add the missing parts")
 
 
 def _check_source(
@@ -143,6 +157,9 @@ def _check_source(
     name = plist.get_virtual_filename(place)
     part = plist.get_virtual_dsetname(place)
     text = name if isinstance(name, str) else os.fsdecode(name)
+    if "%" in text or "%" in (part if isinstance(part, str) else os.fsdecode(part)):
+        # HDF5 reads %% as %, and %b as a number that it counts up: other names than those that are looked at here.
+        raise InputError(f"{where}: is made of parts with % in their names ({text!r}); rename the file or dataset")
     inside = where if text == "." else f"{where}: {text}"
     target = follower.beside(file.filename if text == "." else text, where, "is made of parts of")
     source = file if text == "." else follower.open(target)
@@ -166,7 +183,10 @@ def _check_source(
 def _is_whole(plist: h5py.h5p.PropDCID, place: int, shape: tuple[int, ...]) -> bool:
     """Whether a source of that shape has all that is selected of it."""
     selected = plist.get_virtual_srcspace(place)
+    taken = plist.get_virtual_vspace(place).get_select_npoints()
     if selected.get_select_type() == h5py.h5s.SEL_ALL:  # which has no extent of its own
-        return bool(math.prod(shape) == plist.get_virtual_vspace(place).get_select_npoints())
+        return bool(math.prod(shape) == taken)
+    if selected.get_select_npoints() != taken:
+        return False
     wanted = selected.get_select_bounds()[1]
     return len(wanted) == len(shape) and all(last < size for last, size in zip(wanted, shape, strict=True))

@@ -6,19 +6,13 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from ugodit.errors import InputError
-from ugodit.io.reconstructions import checksum, read_arrays, read_attributes, write_reconstruction
 from ugodit.reconstruction.finished_slice import FinishedSlice
-
-OF_RUN = ("slices", "measurements")
-"""What stands among the settings in a file, and differs between runs whose slices go together."""
-
-LISTS = ("stopped", "prior_mode", "execution")
+from ugodit.reconstruction.written import OF_RUN, Written, alike
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,7 @@ class Result:
             stopped=[one.stopped for one in finished],
             seconds=[one.seconds for one in finished],
             besides=[one.besides for one in finished],
-            masks=np.stack(_alike([one.mask for one in finished])),
+            masks=np.stack(alike([one.mask for one in finished])),
             targets=None if maximum is None else np.stack([one.target for one in finished if one.target is not None]),
             maximum=maximum,
             baselines=baselines,
@@ -103,6 +97,12 @@ class Result:
         times: seconds of the run that belong to no slice, as attributes.
         """
         written = self._written()
+        misfits = [] if earlier is None else earlier.misfits(written)
+        if misfits:
+            what = ", ".join(misfits)
+            raise InputError(
+                f"{path}: this result of an earlier run has other {what} than these slices; --overwrite makes it anew"
+            )
         (written if earlier is None else earlier.with_slices_of(written)).save(path, times)
 
     def _written(self) -> Written:
@@ -122,117 +122,3 @@ class Result:
         settings = {key: value for key, value in self.settings.items() if key not in OF_RUN}
         measurements = dict(zip(self.slices, self.settings["measurements"], strict=True))
         return Written(settings, list(self.slices), measurements, arrays, columns)
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a reconstruction's file holds, slice by slice."""
-
-    settings: Mapping[str, Any]
-    """Without those that say which slices these are."""
-    slices: list[int]
-    measurements: Mapping[int, str]
-    """Digests, by slice."""
-    arrays: Mapping[str, np.ndarray]
-    """reconstruction, mask, uncertainty: a slice each along the first axis."""
-    columns: Mapping[str, list[Any]]
-    """Attributes, one value a slice."""
-
-    def changed(self, settings: Mapping[str, Any]) -> str:
-        """Which settings are others, by name."""
-        names = {*self.settings, *settings}
-        return ", ".join(sorted(name for name in names if self.settings.get(name) != settings.get(name)))
-
-    def with_slices_of(self, other: Written) -> Written:
-        """The slices of both, in order; where both have one, the other's."""
-        kept = [place for place, index in enumerate(self.slices) if index not in other.slices]
-        if not kept:
-            return other
-        slices = [self.slices[place] for place in kept] + other.slices
-        order = sorted(range(len(slices)), key=slices.__getitem__)
-        arrays = {}
-        for name, new in other.arrays.items():
-            parts = _alike([*self.arrays[name][kept], *new]) if name == "mask" else [*self.arrays[name][kept], *new]
-            arrays[name] = np.stack([parts[place] for place in order])
-        columns = {}
-        for key, values in other.columns.items():
-            column = [self.columns[key][place] for place in kept] + list(values)
-            columns[key] = [column[place] for place in order]
-        measurements = {index: ({**self.measurements, **other.measurements})[index] for index in sorted(slices)}
-        return Written(other.settings, sorted(slices), measurements, arrays, columns)
-
-    def save(self, path: str | os.PathLike[str], times: Mapping[str, float] | None = None) -> None:
-        """Write the file, whole or not at all. OutputError where that fails. times: more attributes, in seconds."""
-        mask = self.arrays["mask"]
-        extra = {name: array for name, array in self.arrays.items() if name not in ("reconstruction", "mask")}
-        own = {"slices": self.slices, "measurements": [self.measurements[index] for index in self.slices]}
-        settings = json.dumps({**self.settings, **own}, sort_keys=True)
-        alike = bool((mask == mask[0]).all())
-        mask = mask[0] if alike else mask
-        attributes = {
-            "settings": settings,
-            "seed": self.settings["seed"],
-            "version": self.settings["version"],
-            "prior_hash": self.settings["prior"],
-            "method": "ugodit",
-            "slices": np.asarray(self.slices),
-            **{key: _column(key, values) for key, values in self.columns.items()},
-            **(times or {}),
-            "masks": "one for all slices" if alike else "one a slice",
-            "columns": json.dumps(sorted(self.columns)),
-            "checksum": checksum({**self.arrays, "mask": mask}, settings),
-        }
-        write_reconstruction(path, self.arrays["reconstruction"], mask=mask, attributes=attributes, extra=extra)
-
-
-def read_written(path: Path) -> Written | None:
-    """What a file of ours holds; None where there is none.
-
-    Raises:
-        InputError: a damaged file, or somebody else's.
-    """
-    if not path.exists():
-        return None
-    damaged = f"{path}: this result of an earlier run is damaged; --overwrite makes it anew"
-    try:
-        attributes = read_attributes(path)
-        if attributes.get("method") != "ugodit":
-            raise _Foreign
-        settings = json.loads(attributes["settings"])
-        slices, measurements = [settings.pop(name) for name in OF_RUN]
-        if "checksum" not in attributes:  # of ugodit 0.1.0: other settings, whatever they say
-            return Written({}, slices, {}, {}, {})
-        arrays, _ = read_arrays(path)
-        if checksum(arrays, attributes["settings"]) != attributes["checksum"]:
-            raise InputError(damaged)
-        if attributes["masks"] == "one for all slices":
-            arrays["mask"] = np.stack([arrays["mask"]] * len(slices))
-        columns = {key: _values(attributes[key], len(slices)) for key in json.loads(attributes["columns"])}
-        return Written(settings, slices, dict(zip(slices, measurements, strict=True)), arrays, columns)
-    except _Foreign:
-        raise InputError(
-            f"{path}: is there, and was not written by `ugodit reconstruct`; choose another folder, or --overwrite"
-        ) from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(damaged) from error
-
-
-class _Foreign(Exception):
-    """A file that is not ours."""
-
-
-def _alike(masks: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Masks (W,) among masks (H, W) as such."""
-    largest = max(masks, key=lambda mask: mask.ndim)
-    return [np.broadcast_to(mask, largest.shape) for mask in masks]
-
-
-def _column(key: str, values: Sequence[Any]) -> Any:
-    """Of the coils' attributes, what is the same for all slices as it is; else one value a slice."""
-    if isinstance(values[0], float):
-        return np.asarray(values)
-    return list(values) if key in LISTS or len(set(values)) > 1 else values[0]
-
-
-def _values(column: Any, slices: int) -> list[Any]:
-    return list(column) if isinstance(column, list) else [column] * slices

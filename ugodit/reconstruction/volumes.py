@@ -23,9 +23,10 @@ from ugodit.reconstruction.own_group import group_of, own_prior
 from ugodit.reconstruction.pipeline import BASELINES, reconstruct_batch
 from ugodit.reconstruction.preparation import Prepared
 from ugodit.reconstruction.reading import BatchPreparation, PreparedBatch, Scans, VolumeReader, check_samples
-from ugodit.reconstruction.result import Result, Written, read_written
+from ugodit.reconstruction.result import Result
 from ugodit.reconstruction.slice_store import SliceStore
 from ugodit.reconstruction.store import Store
+from ugodit.reconstruction.written import Written, read_written
 
 WAIT = 0.25
 """Seconds between two looks at what other processes have done."""
