@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from ugodit.errors import InputError
 
 MAX_PARTS = 200
+MAX_JSON_BYTES = 1 << 20
 
 
 def check_path(path: Path) -> None:
@@ -63,6 +66,14 @@ def read_bytes(path: Path, expected: str, limit: int) -> bytes:
     if len(content) > limit:
         raise InputError(f"{path}: expected {expected} of at most {limit} bytes, got more")
     return content
+
+
+def read_json(path: Path) -> Any:
+    """The value in a small file of ours; None where there is no such file, or where it is damaged."""
+    try:
+        return json.loads(read_bytes(path, "JSON", MAX_JSON_BYTES))
+    except (InputError, ValueError, RecursionError):
+        return None
 
 
 def _reason(error: Exception) -> str:
