@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from ugodit.errors import InputError
 from ugodit.reconstruction.finished_slice import FinishedSlice
 from ugodit.reconstruction.slice_store import SliceStore
+from ugodit.reconstruction.store import OWN_PRIOR
 
 SETTINGS = {"preset": "fast", "seed": 0}
 
@@ -121,12 +123,12 @@ def test_the_folder_is_removed_when_it_holds_no_slice(tmp_path: Path) -> None:
         two.write(finished(1))
         assert one.has(1, (1,))
         assert (one.workers(), two.is_alone()) == (2, False)
-        (tmp_path / "a.slices" / "prior.safetensors").touch()
+        (tmp_path / "a.slices" / OWN_PRIOR).touch()
         one.remove([0, 1])
         # The other process saw nothing of slice 0, but it is done.
         assert two.has(0, (0,))
         assert not two.is_there(0)
-        assert not (tmp_path / "a.slices" / "prior.safetensors").exists()
+        assert not (tmp_path / "a.slices" / OWN_PRIOR).exists()
     assert list(tmp_path.iterdir()) == []
     with store(tmp_path) as opened:
         assert not opened.has(0, (0,))
@@ -165,3 +167,110 @@ def test_a_folder_that_cannot_be_written_is_found_when_it_is_opened(tmp_path: Pa
     (tmp_path / "a.slices").write_text("a file")
     with pytest.raises(InputError, match=r"a\.slices: cannot be written"):
         store(tmp_path).__enter__()
+
+
+FOREIGN = {
+    "prior.safetensors", "prior.txt", "slice_backup.h5", "notes.written", "mine.owner", "thesis.partial",
+    ".thesis.partial", "a.claim-b", "keep.txt",
+}  # fmt: skip
+
+
+def foreign_folder(folder: Path) -> None:
+    folder.mkdir()
+    for name in FOREIGN:
+        (folder / name).write_text("mine")
+        os.utime(folder / name, (1e9, 1e9))
+
+
+def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
+    foreign_folder(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "slice_0000.h5").write_text("mine")
+    (tmp_path / "a.slices").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"a\.slices: is a symbolic link, which is not followed"):
+        store(tmp_path).__enter__()
+    store(tmp_path).remove_left_over([0])
+    assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == {*FOREIGN, "slice_0000.h5"}
+
+
+def test_files_of_others_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "a.slices"
+    foreign_folder(folder)
+    (folder / "slice_0000.h5").write_text("mine")
+    store(tmp_path).remove_left_over([0])
+    assert (folder / "slice_0000.h5").read_text() == "mine"
+    (folder / "slice_0000.h5").unlink()
+    for settings in (SETTINGS, {"seed": 1}):
+        with store(tmp_path, settings) as opened:
+            opened.write(finished())
+            (folder / OWN_PRIOR).touch()
+    with store(tmp_path, {"seed": 1}) as opened:
+        assert opened.has(0, (0,))
+        opened.remove([0])
+    assert {path.name for path in folder.iterdir()} == FOREIGN
+    assert all((folder / name).read_text() == "mine" for name in FOREIGN)
+
+
+@pytest.mark.parametrize("content", ["{}", '{"theme": "dark"}'])
+def test_a_folder_of_other_settings_altogether_is_left_alone(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.slices").mkdir()
+    path = tmp_path / "a.slices" / "settings.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"settings\.json: expected the settings of a reconstruction, got others"):
+        store(tmp_path).__enter__()
+    store(tmp_path).remove_left_over([0])
+    assert [one.name for one in path.parent.iterdir()] == ["settings.json"]
+    assert path.read_text() == content
+
+
+def test_notes_are_removed_by_the_last_one_even_where_slices_are_left(tmp_path: Path) -> None:
+    with store(tmp_path) as opened:
+        opened.write(finished(0))
+        opened.write(finished(7))
+        opened.remove([0])
+    assert sorted(path.name for path in (tmp_path / "a.slices").iterdir()) == ["settings.json", "slice_0007.h5"]
+
+
+@pytest.mark.timeout(30)
+def test_folders_and_fifos_under_the_names_of_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "a.slices"
+    folder.mkdir()
+    os.mkfifo(folder / "settings.json")
+    os.mkfifo(folder / "slice_0000.h5")
+    os.mkfifo(folder / "01234567.written")
+    (folder / "89abcdef.written").mkdir()
+    with store(tmp_path) as opened:
+        assert not opened.has(0, (0,))
+        assert not opened.has(1, (1,))
+        opened.write(finished())
+        assert opened.has(0, (0,))
+
+
+@pytest.mark.parametrize("slices", [None, [[0]], {"0": 0}, 0, "0", [None], "deep"])
+def test_damaged_notes(tmp_path: Path, slices: object) -> None:
+    with store(tmp_path) as opened, store(tmp_path):
+        note = {"key": opened.key, "source": opened.source} | ({} if slices is None else {"slices": slices})
+        text = "[" * 100_000 if slices == "deep" else json.dumps(note)
+        (tmp_path / "a.slices" / "01234567.written").write_text(text)
+        assert not opened.has(0, (0,))
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[1]", "1", "null", "\udcff"])
+def test_damaged_settings(tmp_path: Path, content: str) -> None:
+    with store(tmp_path) as opened:
+        opened.write(finished())
+    (tmp_path / "a.slices" / "settings.json").write_text(content, errors="surrogateescape")
+    with store(tmp_path) as opened:
+        assert opened.has(0, (0,))
+    assert json.loads((tmp_path / "a.slices" / "settings.json").read_text()) == SETTINGS
+
+
+def test_a_slice_under_another_ones_name_does_not_count(tmp_path: Path) -> None:
+    folder = tmp_path / "a.slices"
+    with store(tmp_path) as opened:
+        opened.write(finished(1, together=(0, 1)))
+    (folder / "slice_0000.h5").write_bytes((folder / "slice_0001.h5").read_bytes())
+    with store(tmp_path) as opened:
+        assert opened.has(1, (0, 1))
+        assert not opened.has(0, (0, 1))
+        with pytest.raises(InputError, match=r"slice_0000\.h5: expected slice 0, got 1"):
+            opened.read(0)
