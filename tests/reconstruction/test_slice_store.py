@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from ugodit.errors import InputError
-from ugodit.reconstruction.finished_slice import FinishedSlice
+from ugodit.io.hdf5 import hdf5_bytes
+from ugodit.io.reconstructions import checksum, read_arrays
+from ugodit.reconstruction.finished_slice import BASELINE_NAMES, FinishedSlice
+from ugodit.reconstruction.pipeline import BASELINES
 from ugodit.reconstruction.slice_store import SliceStore
 from ugodit.reconstruction.store import OWN_PRIOR
 
@@ -59,6 +62,7 @@ def test_a_slice_comes_back_as_it_was(tmp_path: Path) -> None:
         3,
         uncertainty=np.full((6, 5), 0.5, np.float32),
         target=np.zeros((6, 5), np.float32),
+        baselines=dict.fromkeys(BASELINE_NAMES, np.ones((6, 5), np.float32)),
         prior_mode="adapt",
         maps=np.full((2, 6, 5), 1 + 2j, np.complex64),
         mask=np.ones((6, 5), bool),
@@ -112,9 +116,102 @@ def test_a_damaged_slice_does_not_count(tmp_path: Path, damage: str) -> None:
             else:
                 file.attrs["record"] = json.dumps({"index": 0})
     with store(tmp_path) as opened:
+        assert opened.message == "slices that are damaged, and do not count: 1"
         assert not opened.has(0, (0,))
         opened.write(finished())
         assert opened.has(0, (0,))
+
+
+SMALL = np.ones((3, 3), np.float32)
+IMAGE = np.ones((6, 5), np.float32)
+WRONG: dict[str, dict[str, Any]] = {
+    "no image": {"image": None},
+    "image of another shape": {"image": IMAGE[None]},
+    "image of another type": {"image": IMAGE.astype(np.float64)},
+    "NaN": {"image": np.full((6, 5), np.nan, np.float32)},
+    "infinity": {"uncertainty": np.full((6, 5), np.inf, np.float32)},
+    "target of another shape": {"target": SMALL},
+    "target without baselines": {"target": IMAGE, "baselines/CG-SENSE": None},
+    "another baseline": {"baselines/best of all": IMAGE},
+    "baseline of another shape": {"baselines/CG-SENSE": SMALL},
+    "mask of numbers": {"mask": np.ones(5)},
+    "maps of another type": {"maps": IMAGE[None]},
+    "seconds": {"seconds": "x"},
+    "besides": {"besides": float("nan")},
+    "stopped": {"stopped": None},
+    "coils": {"coils": 5},
+    "coils of lists": {"coils": {"prewhitening": []}},
+    "prior mode": {"prior_mode": []},
+    "digest": {"digest": 5},
+    "execution": {"execution": 5},
+    "deep": {"execution": "deep"},
+    "very deep": {"execution": "very deep"},
+    "large number": {"execution": {"threads": 10**30}},
+    "together": {"together": [[]]},
+    "more": {"more": 1},
+}
+
+
+def store_with(path: Path, changes: dict[str, Any]) -> None:
+    """Change a slice, and make its checksum right."""
+    arrays, attributes = read_arrays(path)
+    names = {"image", "mask", "uncertainty", "target", "maps"}
+    new = {name: value for name, value in changes.items() if name in names or "/" in name}
+    arrays = {name: value for name, value in {**arrays, **new}.items() if value is not None}
+    plain = {name: value for name, value in changes.items() if name not in new}
+    record = json.dumps({**json.loads(attributes["record"]), **plain})
+    for text, depth in (("very deep", 20_000), ("deep", 50)):
+        record = record.replace(f'"{text}"', "[" * depth + "]" * depth)
+    path.write_bytes(hdf5_bytes(arrays, {"record": record, "checksum": checksum(arrays, record)}))
+
+
+def test_baselines_have_their_names() -> None:
+    assert tuple(BASELINES) == BASELINE_NAMES
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_slice_that_no_fit_leaves_does_not_count_whatever_its_checksum_says(tmp_path: Path, what: str) -> None:
+    with store(tmp_path) as opened:
+        opened.write(finished())
+    store_with(tmp_path / "a.slices" / "slice_0000.h5", {})
+    with store(tmp_path) as opened:
+        assert opened.has(0, (0,))
+    store_with(tmp_path / "a.slices" / "slice_0000.h5", WRONG[what])
+    with store(tmp_path) as opened:
+        assert opened.message == "slices that are damaged, and do not count: 1"
+        assert not opened.has(0, (0,))
+        with pytest.raises(InputError, match="damaged, or no slice of ours"):
+            opened.read(0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"image": SMALL, "baselines": {}},
+        {"coils": {}},
+        {"coils": {"coil_compression_kept_energy": "most", "prewhitening": "outer"}},
+        {"uncertainty": IMAGE},
+        {"prior_mode": "adapt"},
+        {"mask": np.ones(4, bool)},
+        {"mask": np.ones((4, 5), bool)},
+    ],
+)
+def test_a_slice_that_is_not_like_the_others_does_not_count(tmp_path: Path, changes: dict[str, Any]) -> None:
+    settings = {**SETTINGS, "shape": [3, 4, 6, 5]}
+    with store(tmp_path, settings) as opened:
+        opened.write(finished(0, **changes))
+        opened.write(finished(1))
+        opened.write(finished(2, mask=np.ones((6, 5), bool)))
+    with store(tmp_path, settings) as opened:
+        expected = "going on where an earlier run stopped: slices that are there: 2; slices that are damaged, and do "
+        assert opened.message == f"{expected}not count: 1"
+        assert [opened.has(index, (index,)) for index in range(3)] == [False, True, True]
+    for index in (1, 2):
+        (tmp_path / "a.slices" / f"slice_{index:04d}.h5").unlink()
+    with store(tmp_path, settings) as opened:
+        opened.has(0, (0,))  # The only one: nothing tells that it is wrong, until another one is fitted.
+        opened.write(finished(1))
+        assert [opened.has(index, (index,)) for index in range(2)] == [False, True]
 
 
 def test_the_folder_is_removed_when_it_holds_no_slice(tmp_path: Path) -> None:

@@ -64,6 +64,9 @@ class SliceStore:
         """What was found in the folder, as a sentence for people."""
         self._digest, self._with_maps = digest, with_maps
         self._sound: dict[int, tuple[int, ...]] = {}
+        """Slices that count, and what they were fitted together with."""
+        self._form: tuple[object, ...] | None = None
+        """`FinishedSlice.form` of these."""
         self._claims = Claims(folder, self.key, lease=lease)
 
     def __enter__(self) -> Self:
@@ -111,18 +114,19 @@ class SliceStore:
                 found, key = FinishedSlice.load(self._path(index))
             except InputError:
                 return False  # Damaged: it is made anew.
-            if (
-                found.index != index
-                or key != self.key
-                or (self._with_maps and found.maps is None)
-                or not self._is_of_source(found)
-            ):
+            if key != self.key or (self._with_maps and found.maps is None):
                 return False
+            if found.index != index or not self._is_like_the_others(found) or not self._is_of_source(found):
+                return False
+            self._form = found.form
             self._sound[index] = found.together
         return self._sound[index] == tuple(together)
 
     def write(self, finished: FinishedSlice) -> None:
         finished.save(self._path(finished.index), self.key)
+        if self._form != finished.form:  # What was just fitted is right.
+            self._form = finished.form
+            self._sound.clear()
         self._sound[finished.index] = finished.together
 
     def read(self, index: int) -> FinishedSlice:
@@ -195,6 +199,11 @@ class SliceStore:
     def _path(self, index: int) -> Path:
         return self.folder / slice_name(index)
 
+    def _is_like_the_others(self, found: FinishedSlice) -> bool:
+        """Whether it has what other slices of the volume have: a checksum tells only that a file is as it was made."""
+        shape = tuple(self.settings.get("shape", found.mask.shape))
+        return self._form in (None, found.form) and found.mask.shape in (shape[-1:], shape[-2:])
+
     def _is_of_source(self, found: FinishedSlice) -> bool:
         if self.source and found.source == self.source:
             return True
@@ -207,21 +216,27 @@ class SliceStore:
         before = before if isinstance(before, dict) else None
         if before is not None and before != self.settings:
             self._remove_shared()
-        other, damaged = [], 0
+        other: list[Path] = []
+        forms: list[tuple[object, ...] | None] = []
         for path in files:
-            try:
-                if FinishedSlice.load(path)[1] != self.key:
+            with contextlib.suppress(InputError):  # made anew, and written over
+                found, key = FinishedSlice.load(path)
+                if key != self.key:
                     other.append(path)
-            except InputError:  # made anew, and written over
-                damaged += 1
+                elif slice_name(found.index) == path.name and self._is_like_the_others(found):
+                    forms.append(found.form)
+        if forms:  # No one slice that is not like the others makes all of them count for nothing.
+            self._form = max(forms, key=forms.count)
+        good = forms.count(self._form)
+        damaged = len(files) - len(other) - good
         if other:
             names = [name for name in self.settings if (before or {}).get(name) != self.settings[name]]
             changed = f" ({', '.join(names)})" if before and names else ""
             self.message = f"starting anew: slices of an earlier run ({len(other)}) have other settings{changed}"
             for path in other:
                 unlink(path)
-        elif len(files) > damaged:
-            self.message = f"going on where an earlier run stopped: slices that are there: {len(files) - damaged}"
+        elif good:
+            self.message = f"going on where an earlier run stopped: slices that are there: {good}"
         if damaged:
             self.message += "; " * bool(self.message) + f"slices that are damaged, and do not count: {damaged}"
 
