@@ -60,10 +60,11 @@ def read_bytes(path: Path, expected: str, limit: int) -> bytes:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise InputError(f"{path}: expected {expected}, got a folder or a device")
-            content = file.read(min(limit, found.st_size) + 1)  # which is allocated before it is read
+            size = found.st_size
+            content = file.read(size + 1) if size <= limit else b""  # which is allocated before it is read
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({_reason(error)})") from error
-    if len(content) > limit:
+    if max(size, len(content)) > limit:
         raise InputError(f"{path}: expected {expected} of at most {limit} bytes, got more")
     return content
 
