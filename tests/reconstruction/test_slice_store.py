@@ -9,10 +9,9 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from stored_slices import rewrite_slice
 
 from ugodit.errors import InputError
-from ugodit.io.hdf5 import hdf5_bytes
-from ugodit.io.reconstructions import checksum, read_arrays
 from ugodit.reconstruction.finished_slice import BASELINE_NAMES, FinishedSlice
 from ugodit.reconstruction.pipeline import BASELINES
 from ugodit.reconstruction.slice_store import SliceStore
@@ -152,19 +151,6 @@ WRONG: dict[str, dict[str, Any]] = {
 }
 
 
-def store_with(path: Path, changes: dict[str, Any]) -> None:
-    """Change a slice, and make its checksum right."""
-    arrays, attributes = read_arrays(path)
-    names = {"image", "mask", "uncertainty", "target", "maps"}
-    new = {name: value for name, value in changes.items() if name in names or "/" in name}
-    arrays = {name: value for name, value in {**arrays, **new}.items() if value is not None}
-    plain = {name: value for name, value in changes.items() if name not in new}
-    record = json.dumps({**json.loads(attributes["record"]), **plain})
-    for text, depth in (("very deep", 20_000), ("deep", 50)):
-        record = record.replace(f'"{text}"', "[" * depth + "]" * depth)
-    path.write_bytes(hdf5_bytes(arrays, {"record": record, "checksum": checksum(arrays, record)}))
-
-
 def test_baselines_have_their_names() -> None:
     assert tuple(BASELINES) == BASELINE_NAMES
 
@@ -173,10 +159,10 @@ def test_baselines_have_their_names() -> None:
 def test_a_slice_that_no_fit_leaves_does_not_count_whatever_its_checksum_says(tmp_path: Path, what: str) -> None:
     with store(tmp_path) as opened:
         opened.write(finished())
-    store_with(tmp_path / "a.slices" / "slice_0000.h5", {})
+    rewrite_slice(tmp_path / "a.slices" / "slice_0000.h5", {})
     with store(tmp_path) as opened:
         assert opened.has(0, (0,))
-    store_with(tmp_path / "a.slices" / "slice_0000.h5", WRONG[what])
+    rewrite_slice(tmp_path / "a.slices" / "slice_0000.h5", WRONG[what])
     with store(tmp_path) as opened:
         assert opened.message == "slices that are damaged, and do not count: 1"
         assert not opened.has(0, (0,))
