@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from stored_slices import rewrite_slice
 from volume_runs import SLICES, Volume, assert_equal, end
 
 from ugodit.commands import reconstruct
@@ -64,6 +65,37 @@ def test_a_damaged_slice_is_made_anew(
     assert (status, fitted) == (0, [1, 2, 3, 5]), log
     assert quick.left_over() == []
     assert_equal(quick.content(), undisturbed)
+
+
+def test_a_slice_that_no_fit_leaves_is_made_anew_whatever_its_checksum_says(
+    quick: Volume, undisturbed: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(capsys, quick, "--part", "1/2")[:2] == (0, [0, 2, 4])
+    folder = quick.out / "a.slices"
+    rewrite_slice(folder / "slice_0000.h5", {"image": np.full((64, 48), np.nan, np.float32)})
+    rewrite_slice(folder / "slice_0002.h5", {"seconds": "x"})
+    (folder / "01234567.written").mkdir()
+    status, fitted, log = run(capsys, quick)
+    assert (status, fitted) == (0, [0, 1, 2, 3, 5]), log
+    assert "slices that are there: 1; slices that are damaged, and do not count: 2" in log
+    shutil.rmtree(folder)
+    assert quick.left_over() == []
+    assert_equal(quick.content(), undisturbed)
+
+
+def test_a_link_in_place_of_the_slices_folder_is_not_followed(
+    quick: Volume, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = quick.folder / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("settings.json", "slice_0000.h5", "prior.safetensors"):
+        (elsewhere / name).write_text("mine")
+    quick.out.mkdir()
+    (quick.out / "a.slices").symlink_to(elsewhere)
+    status, fitted, log = run(capsys, quick)
+    assert (status, fitted, len(errors(log))) == (2, [], 1)
+    assert "a.slices: is a symbolic link, which is not followed" in log
+    assert [path.read_text() for path in elsewhere.iterdir()] == ["mine"] * 3
 
 
 def test_a_damaged_file_of_the_volume_is_not_written_over_unasked(

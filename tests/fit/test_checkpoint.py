@@ -1,6 +1,7 @@
 """A fit that is broken off and gone on with gives the same bits as one that never was."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ugodit.networks.unrolled import Unrolled
 from ugodit.operators.scale import normalize
 from ugodit.priors.presets import Preset
 from ugodit.priors.training import group_model
+from ugodit.reconstruction.checkpoints import most_bytes
 
 STEPS = 6
 OPERATORS = [normalize(small_operator(columns=40, noise=0.2, seed=seed)[0])[0] for seed in range(3)]
@@ -138,6 +140,77 @@ def test_a_damaged_or_another_file_is_refused(tmp_path: Path) -> None:
         LoopState.load(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {}, [], None, "text", {"own_decoders": True}, {"own_decoders": 1, "seconds": 1.0},
+        {"own_decoders": True, "seconds": "1"}, {"own_decoders": True, "seconds": float("nan")},
+        {"own_decoders": True, "seconds": 1.0, "best_error": 1.0},
+        {"own_decoders": True, "seconds": 1.0, "best_error": None, "best_iteration": 1},
+        {"own_decoders": True, "seconds": 1.0, "best_error": 0.5, "best_iteration": 0.5},
+        {"own_decoders": True, "seconds": 1.0, "more": 1},
+    ],
+)  # fmt: skip
+def test_values_that_no_fit_keeps_are_refused_whatever_the_digest_says(values: Any) -> None:
+    content = LoopState(1, {"weight": torch.zeros(2)}, values).to_bytes()
+    with pytest.raises(InputError, match="expected a checkpoint of `ugodit train`"):
+        LoopState.from_bytes(content)
+
+
+@pytest.mark.parametrize("iteration", [-5, 0, 1 << 31])
+def test_a_step_that_is_none_is_refused(iteration: int) -> None:
+    content = LoopState(iteration, {"weight": torch.zeros(2)}, {"own_decoders": True, "seconds": 1.0}).to_bytes()
+    with pytest.raises(InputError, match="expected a checkpoint of `ugodit train`"):
+        LoopState.from_bytes(content)
+
+
+@pytest.mark.parametrize("strides", ["[2, 1000000000]", "[0, 1]", "[1, 1]", "[1, null]", "1", "[1]", "[" * 50_000])
+def test_strides_that_no_tensor_has_are_refused(strides: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_text = json.dumps
+    monkeypatch.setattr(
+        json, "dumps", lambda value, **more: f'{{"weight": {strides}}}' if "weight" in value else as_text(value, **more)
+    )
+    tensors = {"weight": torch.ones(2, 3).t().contiguous().t()}
+    content = LoopState(1, tensors, {"own_decoders": True, "seconds": 1.0}).to_bytes()
+    with pytest.raises(InputError, match="expected a checkpoint of `ugodit train`"):
+        LoopState.from_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        ("generator", None, "generator: not in the checkpoint"),
+        ("generator", torch.zeros(3), "generator: not in the checkpoint"),
+        ("generator", torch.full((5056,), 255, dtype=torch.uint8), "as the state of a generator"),
+        ("adam.step.network.encoder", torch.zeros(2), "not in the checkpoint"),
+        ("adam.step.network.encoder", torch.tensor(-1.0), "expected up to 1, got -1"),
+        ("adam.step.network.encoder", torch.tensor(float("nan")), "expected up to 1, got nan"),
+        ("weights.network.decoder", torch.zeros(1), "not in the checkpoint as"),
+    ],
+)
+def test_tensors_that_no_fit_keeps_are_refused(name: str, tensor: torch.Tensor | None, message: str) -> None:
+    found = state()
+    changed = next(one for one in found.tensors if one.startswith(name))
+    tensors = {one: value for one, value in found.tensors.items() if one != changed}
+    tensors |= {} if tensor is None else {changed: tensor}
+    with pytest.raises(InputError, match=message):
+        next(begin(PRESETS["own decoders"], dataclasses.replace(found, tensors=tensors))[1])
+
+
+def test_a_state_after_the_last_step_is_refused() -> None:
+    found = dataclasses.replace(state(), iteration=STEPS)
+    with pytest.raises(InputError, match="expected a state after step 1 to 5, got 6"):
+        next(begin(PRESETS["own decoders"], found)[1])
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_limit_holds_every_state_and_not_much_more(name: str) -> None:
+    content = next(begin(PRESETS[name])[1]).state().to_bytes()
+    sizes = [(24, 40)] * 3
+    assert len(content) < most_bytes(PRESETS[name], sizes) - (1 << 24) + 100_000
+    assert most_bytes(PRESETS[name], sizes) < (1 << 24) + 2_000_000
+
+
 def test_a_state_of_another_fit_is_refused() -> None:
     with pytest.raises(InputError, match="not in the checkpoint"):
         next(begin(PRESETS["balanced"], state())[1])
@@ -148,7 +221,7 @@ def test_the_states_of_two_processes_are_one() -> None:
 
     def part(rank: int) -> bytes:
         tensors = {
-            name: one[rank::2] if "network.decoder." in name and one.ndim else one
+            name: one[rank::2].clone() if "network.decoder." in name and one.ndim else one
             for name, one in whole.tensors.items()
             if not name.startswith("scan") or int(name[4]) % 2 == rank
         }

@@ -12,10 +12,12 @@ from small_priors import quick
 from ugodit.data.scan import Scan
 from ugodit.data.volume import ScanVolume, select
 from ugodit.errors import InputError
+from ugodit.priors.prior import Prior
 from ugodit.reconstruction import own_group
 from ugodit.reconstruction.observer import Observer
-from ugodit.reconstruction.own_group import LARGEST_GROUP, NAME, group_of
+from ugodit.reconstruction.own_group import LARGEST_GROUP, group_of
 from ugodit.reconstruction.reconstructor import Reconstructor
+from ugodit.reconstruction.store import OWN_PRIOR
 
 
 def scans(count: int) -> list[Scan]:
@@ -62,7 +64,7 @@ def test_a_prior_that_is_in_the_store_is_not_trained_again(
     run = reconstructor.read(scans(3))
     with run.store(tmp_path / "a.slices") as store:
         run.fit(store, Observer(), (1, 3))
-    assert (tmp_path / "a.slices" / NAME).exists()
+    assert (tmp_path / "a.slices" / OWN_PRIOR).exists()
     monkeypatch.setattr(own_group, "Training", None)
     run = reconstructor.read(scans(3))
     with run.store(tmp_path / "a.slices") as store:
@@ -78,8 +80,47 @@ def test_a_prior_of_other_settings_is_dropped(reconstructor: Reconstructor, tmp_
         run.fit(store, Observer(), (1, 2))
     other = Reconstructor("self", preset=quick(), device="cpu").read(scans(2))
     with other.store(tmp_path / "a.slices") as store:
-        assert not (tmp_path / "a.slices" / NAME).exists()
+        assert not (tmp_path / "a.slices" / OWN_PRIOR).exists()
         assert store.message.startswith("starting anew")
+
+
+def hash_after(reconstructor: Reconstructor, folder: Path, source: list[Scan]) -> str:
+    """Of the prior that is used for the first slice, with the store as it is."""
+    run = reconstructor.read(source)
+    with run.store(folder) as store:
+        run.fit(store, Observer(), (1, len(source)))
+        found = str(store.read(0).execution["prior"])
+    (folder / "slice_0000.h5").unlink()
+    return found
+
+
+def test_a_prior_of_other_measurements_is_not_used(reconstructor: Reconstructor, tmp_path: Path) -> None:
+    """As when the scan's file is replaced after training, before the first slice was done."""
+    folder = tmp_path / "a.slices"
+    before = hash_after(reconstructor, folder, scans(2))
+    content = (folder / OWN_PRIOR).read_bytes()
+    others = [dataclasses.replace(one, kspace=one.kspace.flip(1)) for one in scans(2)]
+    after = hash_after(reconstructor, folder, others)
+    assert after not in (before, hash_after(reconstructor, folder, [others[0], scans(2)[1]]))
+    (folder / OWN_PRIOR).write_bytes(content)
+    assert hash_after(reconstructor, folder, others) == after
+
+
+def test_a_prior_of_another_seed_or_from_elsewhere_is_not_used(reconstructor: Reconstructor, tmp_path: Path) -> None:
+    """Nor where the settings beside it are lost."""
+    folder, elsewhere = tmp_path / "a.slices", tmp_path / "b.slices"
+    expected = hash_after(reconstructor, folder, scans(2))
+    changed = dataclasses.replace(quick(), train=dataclasses.replace(quick().train, seed=7))
+    other = hash_after(Reconstructor("self", preset=changed, zero_shot=True, device="cpu"), elsewhere, scans(2))
+    assert other != expected
+    (folder / OWN_PRIOR).write_bytes((elsewhere / OWN_PRIOR).read_bytes())
+    (folder / "settings.json").write_text("[" * 100_000)
+    assert hash_after(reconstructor, folder, scans(2)) == expected
+    # Its origin was copied too: it belongs to other weights.
+    found = Prior.load(folder / OWN_PRIOR)
+    foreign = Prior.load(elsewhere / OWN_PRIOR)
+    dataclasses.replace(foreign, provenance=found.provenance).save(folder / OWN_PRIOR)
+    assert hash_after(reconstructor, folder, scans(2)) == expected
 
 
 def test_one_slice_is_no_group(reconstructor: Reconstructor) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,8 @@ from ugodit.io.atomic import write_file
 from ugodit.io.files import read_bytes
 
 FORMAT = "ugodit checkpoint 2"
-MAX_BYTES = 1 << 36
+MAX_BYTES = 1 << 30
+"""Where the caller does not know what it expects."""
 DECODERS = "network.decoder."
 """In the names of tensors that have a row for each decoder."""
 
@@ -65,8 +67,13 @@ class LoopState:
         """From what is in a file."""
         for name, stride in json.loads(texts["strides"]).items():
             tensor = tensors[name]
+            if not _is_dense(tensor.shape, stride):  # no other is ever kept, and it might take any memory
+                raise ValueError("strides")
             tensors[name] = torch.empty_strided(tensor.shape, stride, dtype=tensor.dtype).copy_(tensor)
-        return cls(int(texts["iteration"]), tensors, json.loads(texts["values"]))
+        iteration, values = int(texts["iteration"]), json.loads(texts["values"])
+        if not 0 < iteration < 1 << 31 or not _are_values(values):
+            raise ValueError("values")
+        return cls(iteration, tensors, values)
 
     def save(self, path: Path, key: str) -> None:
         """Write the file, whole or not at all. OutputError where that fails."""
@@ -84,14 +91,37 @@ class LoopState:
                 raise ValueError("the digest is another")
             return cls._of(texts, tensors), texts["key"]
         except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            # RecursionError, of lists within lists, is a RuntimeError.
             raise InputError("expected a checkpoint of `ugodit train`, got another or a damaged file") from error
 
     @classmethod
-    def load(cls, path: Path) -> tuple[LoopState, str]:
-        """The content of a file, as `from_bytes`. InputError, which names it, where it cannot be read."""
-        content = read_bytes(path, "a checkpoint", MAX_BYTES)
+    def load(cls, path: Path, limit: int = MAX_BYTES) -> tuple[LoopState, str]:
+        """The content of a file of at most so many bytes, as `from_bytes`. InputError, which names the file."""
+        content = read_bytes(path, "a checkpoint", limit)
         with named(str(path)):
             return cls.from_bytes(content)
+
+
+def _is_dense(shape: Sequence[int], stride: Sequence[int]) -> bool:
+    """Whether elements fill their memory, none of it twice."""
+    expected = 1
+    for step, size in sorted(pair for pair in zip(stride, shape, strict=True) if pair[1] > 1):
+        if step != expected:
+            return False
+        expected *= size
+    return all(0 <= step < 1 << 40 for step in stride)
+
+
+def _are_values(values: Any) -> bool:
+    """Whether these are what `loop_state.take_state` puts beside the tensors."""
+    kinds: dict[str, tuple[type, ...]] = {"own_decoders": (bool,), "seconds": (int, float)}
+    if isinstance(values, dict) and ("best_error" in values or "best_iteration" in values):
+        kinds |= {"best_error": (int, float), "best_iteration": (int,)}
+    return (
+        isinstance(values, dict)
+        and values.keys() == kinds.keys()
+        and all(type(value) in kinds[name] and math.isfinite(value) for name, value in values.items())
+    )
 
 
 def interleaved(parts: Sequence[Tensor]) -> Tensor:

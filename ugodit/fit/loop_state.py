@@ -47,20 +47,25 @@ def put_state(loop: Loop, found: LoopState) -> None:
     Raises:
         InputError: a state of another loop.
     """
+    if not 0 < found.iteration < loop.config.steps:
+        raise InputError(f"expected a state after step 1 to {loop.config.steps - 1}, got {found.iteration}")
     if loop.form.splitting == "random":
         for _ in range(min(found.iteration, loop.config.mask_bank)):
             loop.choose()
     tensors = found.tensors
     if loop.own_decoders and loop.exchange.ranks > 1:  # one process has all; its operators may hold several items
         tensors = {
-            name: tensor[loop.places] if DECODERS in name and tensor.ndim else tensor
+            name: _rows(tensor, loop.places, name) if DECODERS in name and tensor.ndim else tensor
             for name, tensor in tensors.items()
         }
     for name, parameter in _parameters(loop):
         _copy(parameter, tensors, f"weights.{name}")
         if f"adam.step.{name}" in tensors:  # else no loss depends on it
             own = loop.optimizer.state[parameter]
-            own["step"] = tensors[f"adam.step.{name}"].to(parameter.device if loop.on_gpu else "cpu")
+            own["step"] = torch.zeros((), device=parameter.device if loop.on_gpu else "cpu")
+            _copy(own["step"], tensors, f"adam.step.{name}")
+            if not 1 <= float(own["step"]) <= found.iteration:
+                raise InputError(f"adam.step.{name}: expected up to {found.iteration}, got {float(own['step']):g}")
             for moment in MOMENTS:
                 own[moment] = torch.empty_like(parameter)
                 _copy(own[moment], tensors, f"adam.{moment}.{name}")
@@ -82,9 +87,12 @@ def put_state(loop: Loop, found: LoopState) -> None:
             _copy(value, tensors, f"scan{place}.{name}")
         state.stale = True
     for name, generator in _generators(loop):
-        if name not in tensors:
-            raise InputError(f"{name}: not in the checkpoint")
-        generator.set_state(tensors[name])
+        drawn = generator.get_state()
+        _copy(drawn, tensors, name)
+        try:
+            generator.set_state(drawn)
+        except RuntimeError as error:
+            raise InputError(f"{name}: not in the checkpoint as the state of a generator") from error
     if loop.stopping is not None and "best_error" in found.values:
         loop.stopping.best_error = float(found.values["best_error"])
         loop.stopping.best_iteration = int(found.values["best_iteration"])
@@ -117,6 +125,12 @@ def _of_scan(loop: Loop, state: GroupState, with_best: bool) -> Mapping[str, Ten
         if with_best:
             found["best_average"] = state.best_average
     return found
+
+
+def _rows(tensor: Tensor, places: list[int], name: str) -> Tensor:
+    if len(tensor) <= max(places):
+        raise InputError(f"{name}: expected {max(places) + 1} decoders or more, got {len(tensor)}")
+    return tensor[places]
 
 
 def _copy(target: Tensor, tensors: Mapping[str, Tensor], name: str) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ugodit.errors import OutputError
-from ugodit.io.claims import this_machine
+from ugodit.io.processes import this_machine
 
 _HOST = hashlib.sha256(this_machine().encode()).hexdigest()[:8]
-_PARTIAL = re.compile(r"\..*\.(?:([0-9a-f]{8})-(\d+)-)?[0-9a-f]{8}\.partial")
+PARTIAL = re.compile(r"\..*\.(?:([0-9a-f]{8})-(\d+)-)?[0-9a-f]{8}\.partial")
 """Machine and process are missing in an earlier version's."""
 _ABANDONED = 24 * 3600.0
 """Seconds after which a temporary file of another machine counts as left over."""
@@ -97,7 +97,7 @@ def remove_left_over(folder: Path) -> None:
     """
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
-            match = _PARTIAL.fullmatch(path.name)
+            match = PARTIAL.fullmatch(path.name)
             if match is not None and not path.is_symlink():
                 with contextlib.suppress(OSError):
                     old = time.time() - path.stat().st_mtime > _ABANDONED

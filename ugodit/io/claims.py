@@ -16,14 +16,18 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 import socket
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from ugodit.errors import OutputError
+from ugodit.errors import InputError, OutputError
+from ugodit.io.atomic import PARTIAL
+from ugodit.io.files import read_bytes, read_json
+from ugodit.io.processes import start_of, this_process
 
 LEASE = 60.0
 """Seconds after which a process that did not renew itself counts as dead."""
@@ -31,6 +35,9 @@ RENEWALS = 6
 """How often a process renews itself within a lease."""
 
 OWNER, CLAIM = ".owner", ".claim-"
+_PROCESS = re.compile(r"[^/\0]+-[0-9]+-[0-9a-f]{6}")
+"""A process's name: machine, number, and what tells it from others with that number."""
+_CLAIM = re.compile(r"(.+)\.claim-([0-9]+)", re.DOTALL)
 
 
 class Claims:
@@ -90,9 +97,11 @@ class Claims:
     def release(self, name: str) -> None:
         """Let others have it, if this process holds it."""
         last = self._held.pop(name, -1)
-        for generation in range(last + 1):
-            with contextlib.suppress(OSError):
-                self._claim(name, generation).unlink(missing_ok=True)
+        # The newest last of all: without it an older one would count, and could be taken.
+        for generation, path in sorted({*self._generations(name), (last, self._claim(name, last))}):
+            if generation <= last:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
 
     def others(self) -> list[str]:
         """What every other process that lives here is about."""
@@ -100,7 +109,8 @@ class Claims:
         for path in self._files(OWNER):
             owner = path.name.removesuffix(OWNER)
             if owner != self.name and self._is_alive(owner):
-                abouts.append(str((_read_json(path) or {"about": self.about}).get("about")))
+                process = read_json(path)
+                abouts.append(str(process.get("about")) if isinstance(process, dict) else self.about)
         return abouts
 
     def clear(self) -> None:
@@ -110,35 +120,45 @@ class Claims:
         if self.others():
             return
         for path in found:
-            left = path.name.endswith((OWNER, ".partial")) or CLAIM in path.name
-            if left and path != self._owner(self.name) and not (CLAIM in path.name and self._is_held(path)):
+            if path == self._owner(self.name) or not is_of_claims(path.name):
+                continue
+            if _CLAIM.fullmatch(path.name) is None or (_names_a_process(path) and not self._is_held(path)):
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
 
     def _last_generation(self, name: str) -> int:
         """The highest that anybody made of this claim; -1 for none."""
-        pairs = [path.name.rpartition(CLAIM) for path in self._files("")]
-        return max((int(number) for claimed, _, number in pairs if claimed == name and number.isdecimal()), default=-1)
+        return max((generation for generation, _ in self._generations(name)), default=-1)
+
+    def _generations(self, name: str) -> list[tuple[int, Path]]:
+        matches = [(_CLAIM.fullmatch(path.name), path) for path in self._files("")]
+        return [(int(match[2]), path) for match, path in matches if match is not None and match[1] == name]
 
     def _is_held(self, claim: Path) -> bool:
-        owner = _read_text(claim)
-        return self._is_alive(owner) if owner else self._is_recent(claim)  # not written yet, or never
+        owner = _read_claim(claim)
+        # An empty one is not written yet, or never will be: where there are no hard links (`_create`).
+        return self._is_alive(owner) if owner else owner == "" and self._is_recent(claim, self.lease / RENEWALS)
 
     def _is_alive(self, owner: str) -> bool:
-        process = _read_json(self._owner(owner))
-        if process is None:  # not there, or not written yet
-            return self._is_recent(self._owner(owner))
-        here = _this_process()
+        if _PROCESS.fullmatch(owner) is None:
+            return False
+        process = read_json(self._owner(owner))
+        if not isinstance(process, dict):  # not there, or not written yet
+            return self._is_recent(self._owner(owner), self.lease)
+        here = this_process()
         if all(process.get(key) == here[key] for key in ("boot", "pids")):
-            return _start_of(process.get("pid")) == process.get("started")
-        return self._is_recent(self._owner(owner))
+            return start_of(process.get("pid")) == process.get("started")
+        return self._is_recent(self._owner(owner), self.lease)
 
-    def _is_recent(self, path: Path) -> bool:
-        """Whether the file was touched within a lease, by the file system's time: machines' clocks need not agree."""
+    def _is_recent(self, path: Path, seconds: float) -> bool:
+        """Whether the file was touched so lately, by the file system's time: machines' clocks need not agree.
+
+        What is to be touched in future was set to that, and would stay recent until then.
+        """
         mine = self._owner(self.name)
         try:
             os.utime(mine)
-            return mine.stat().st_mtime - path.stat().st_mtime < self.lease
+            return -seconds < mine.stat().st_mtime - path.lstat().st_mtime < seconds
         except OSError:
             return False
 
@@ -151,7 +171,7 @@ class Claims:
                     self._register()
 
     def _register(self) -> None:
-        _create(self._owner(self.name), json.dumps({**_this_process(), "about": self.about}).encode())
+        _create(self._owner(self.name), json.dumps({**this_process(), "about": self.about}).encode())
 
     def _owner(self, name: str) -> Path:
         return self.folder / f"{name}{OWNER}"
@@ -166,42 +186,25 @@ class Claims:
             return []
 
 
-def this_machine() -> str:
-    """What tells machines, and containers whose processes are numbered apart, from one another."""
-    return f"{_boot()} {_pid_namespace()}"
+def is_of_claims(name: str) -> bool:
+    """Whether a file's name is one that claims, or half-written files, have: all others are somebody else's."""
+    if name.endswith(OWNER):
+        return _PROCESS.fullmatch(name.removesuffix(OWNER)) is not None
+    return (PARTIAL.fullmatch(name) or _CLAIM.fullmatch(name)) is not None
 
 
-def _this_process() -> dict[str, Any]:
-    """What tells whether a process is on this machine, and which it is: numbers of processes are used again."""
-    return {"boot": _boot(), "pids": _pid_namespace(), "pid": os.getpid(), "started": _start_of(os.getpid())}
-
-
-def _boot() -> str:
-    return _read_text(Path("/proc/sys/kernel/random/boot_id")) or socket.gethostname()
-
-
-def _pid_namespace() -> str:
+def _read_claim(path: Path) -> str | None:
+    """The owner's name, "" where it cannot be read; None where there is no such file, or a folder, FIFO or device."""
     try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""
+        return read_bytes(path, "a claim", 1 << 12).decode("utf-8", "replace").strip()
+    except InputError:
+        return "" if path.is_file() else None
 
 
-def _start_of(pid: Any) -> str | None:
-    """When a process of this machine began, in the kernel's units; "" where that is not told, None for no process."""
-    if not isinstance(pid, int) or pid <= 0:
-        return None
-    stat = _read_text(Path(f"/proc/{pid}/stat"))
-    if stat:
-        state, *fields = stat.rpartition(")")[2].split()
-        return None if state in "ZX" else fields[18]
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except OSError:
-        pass
-    return ""
+def _names_a_process(claim: Path) -> bool:
+    """Whether a file that is named as a claim is one."""
+    owner = _read_claim(claim)
+    return owner == "" or (owner is not None and _PROCESS.fullmatch(owner) is not None)
 
 
 def _create(path: Path, content: bytes) -> None:
@@ -223,21 +226,6 @@ def _create(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _unwritable(folder: Path, error: OSError) -> OutputError:

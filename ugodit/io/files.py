@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from ugodit.errors import InputError
 
 MAX_PARTS = 200
+MAX_JSON_BYTES = 1 << 20
 
 
 def check_path(path: Path) -> None:
@@ -57,12 +60,21 @@ def read_bytes(path: Path, expected: str, limit: int) -> bytes:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise InputError(f"{path}: expected {expected}, got a folder or a device")
-            content = file.read(min(limit, found.st_size) + 1)  # which is allocated before it is read
+            size = found.st_size
+            content = file.read(size + 1) if size <= limit else b""  # which is allocated before it is read
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({_reason(error)})") from error
-    if len(content) > limit:
+    if max(size, len(content)) > limit:
         raise InputError(f"{path}: expected {expected} of at most {limit} bytes, got more")
     return content
+
+
+def read_json(path: Path) -> Any:
+    """The value in a small file of ours; None where there is no such file, or where it is damaged."""
+    try:
+        return json.loads(read_bytes(path, "JSON", MAX_JSON_BYTES))
+    except (InputError, ValueError, RecursionError):
+        return None
 
 
 def _reason(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ugodit.data.limits import is_sensible
 from ugodit.errors import InputError
 from ugodit.io.atomic import write_file
 from ugodit.io.hdf5 import hdf5_bytes
@@ -19,6 +21,10 @@ from ugodit.io.reconstructions import checksum as checksum_of
 from ugodit.io.reconstructions import read_arrays
 
 IMAGES = ("image", "mask", "uncertainty", "target", "maps")
+BASELINE_NAMES = ("zero filling", "CG-SENSE")
+PRIOR_MODES = (None, "adapt", "initialise", "reject", "zero-shot")
+_DEPTH = 8
+"""Of lists and objects within one another in a slice's record."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,12 @@ class FinishedSlice:
     maps: NDArray[np.complex64] | None = None
     """complex64 (C, H, W) of the scan's own coils, where they are to be written."""
 
+    @property
+    def form(self) -> tuple[object, ...]:
+        """What all slices of a volume have in common."""
+        coils = sorted((name, isinstance(value, str)) for name, value in self.coils.items())
+        return self.image.shape, self.mask.shape[-1], self.uncertainty is None, self.prior_mode is None, *coils
+
     def save(self, path: Path, settings: str) -> None:
         """Write it, whole or not at all, with the digest of the settings it was made with. OutputError."""
         datasets = {name: value for name in IMAGES if (value := getattr(self, name)) is not None}
@@ -78,6 +90,8 @@ class FinishedSlice:
             if attributes["checksum"] != checksum_of(datasets, record):
                 raise InputError(f"{path}: damaged")
             plain = json.loads(record)
+            if not is_sensible(plain, _DEPTH, finite=False):
+                raise ValueError("record")
             settings = plain.pop("settings")
             plain["together"] = tuple(plain["together"])
             baselines = {
@@ -86,6 +100,37 @@ class FinishedSlice:
                 if name.startswith("baselines/")
             }
             images: dict[str, Any] = {name: datasets.get(name) for name in IMAGES}
-            return cls(**plain, **images, baselines=baselines), settings
-        except (KeyError, TypeError, ValueError) as error:
+            found = cls(**plain, **images, baselines=baselines)
+            _check(found)
+            return found, settings
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InputError(f"{path}: damaged, or no slice of ours") from error
+
+
+def _check(found: FinishedSlice) -> None:
+    """ValueError, TypeError or AttributeError for a slice that no fit leaves behind, whatever its checksum says."""
+    for name, kind in (("index", int), ("stopped", str), ("digest", str), ("source", str), ("execution", dict)):
+        _require(type(getattr(found, name)) is kind, name)
+    _require(all(type(index) is int for index in found.together), "together")
+    for seconds in (found.seconds, found.besides):
+        _require(type(seconds) in (int, float) and math.isfinite(seconds), "seconds")
+    _require(found.prior_mode in PRIOR_MODES, "prior_mode")
+    _require(all(type(value) in (str, int, float) for value in found.coils.values()), "coils")
+    _require(found.image.ndim == 2, "image")
+    _require(found.mask.ndim in (1, 2) and found.mask.dtype == bool, "mask")
+    for name, image in (("image", found.image), ("uncertainty", found.uncertainty), ("target", found.target)):
+        if image is not None:
+            _require(_is_image(image, found.image.shape) and bool(np.isfinite(image).all()), name)
+    names = set(found.baselines)
+    _require(names <= set(BASELINE_NAMES) and (found.target is None or len(names) == len(BASELINE_NAMES)), "baselines")
+    _require(all(_is_image(image, found.image.shape) for image in found.baselines.values()), "baselines")
+    _require(found.maps is None or (found.maps.ndim == 3 and found.maps.dtype == np.complex64), "maps")
+
+
+def _is_image(image: NDArray[Any], shape: tuple[int, ...]) -> bool:
+    return image.dtype == np.float32 and image.shape == shape
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(what)

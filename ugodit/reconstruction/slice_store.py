@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +17,20 @@ from typing import Any, Self
 from ugodit.errors import InputError
 from ugodit.io.atomic import write_file
 from ugodit.io.claims import LEASE, Claims
+from ugodit.io.files import read_json
 from ugodit.reconstruction.finished_slice import FinishedSlice
-
-SLICES = "slice_*.h5"
-PUT_TO_USE = ".written"
-"""Ending of the notes on slices that are in the volume's file, and no longer here."""
+from ugodit.reconstruction.store_files import (
+    NOTE,
+    SETTINGS,
+    SHARED,
+    SLICE,
+    files_of,
+    noted,
+    remove_if_empty,
+    slice_name,
+    unlink,
+    write_note,
+)
 
 
 class SliceStore:
@@ -30,8 +38,6 @@ class SliceStore:
 
     Slices that were made with other settings, or from measurements that have changed since, do not count.
     """
-
-    SETTINGS = "settings.json"
 
     def __init__(
         self,
@@ -58,15 +64,16 @@ class SliceStore:
         """What was found in the folder, as a sentence for people."""
         self._digest, self._with_maps = digest, with_maps
         self._sound: dict[int, tuple[int, ...]] = {}
+        """Slices that count, and what they were fitted together with."""
+        self._form: tuple[object, ...] | None = None
+        """`FinishedSlice.form` of these."""
         self._claims = Claims(folder, self.key, lease=lease)
 
     def __enter__(self) -> Self:
+        self._check_folder()
         self._claims.__enter__()
         try:
-            self._claims.clear()
-            if not self._claims.others():
-                for path in self.folder.glob(f"*{PUT_TO_USE}"):
-                    path.unlink(missing_ok=True)
+            self._clear()
             if any(about != self.key for about in self._claims.others()):
                 raise InputError(
                     f"{self.folder}: another process is at work on this volume with other settings; wait for it, or "
@@ -74,39 +81,59 @@ class SliceStore:
                 )
             self._drop_others()
             # Written first of all: a folder that cannot be written to is found before anything is fitted.
-            write_file(self.folder / self.SETTINGS, json.dumps(self.settings, sort_keys=True, indent=1).encode())
+            write_file(self.folder / SETTINGS, json.dumps(self.settings, sort_keys=True, indent=1).encode())
         except BaseException:
             self._claims.__exit__(None, None, None)
-            self._remove_if_empty()
+            remove_if_empty(self.folder)
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._claims.clear()
+        self._clear()
         self._claims.__exit__(kind, error, trace)
-        self._remove_if_empty()
+        remove_if_empty(self.folder)
+
+    def _check_folder(self) -> None:
+        """InputError for a folder that is somebody else's: files in it would be written over, and removed."""
+        if self.folder.is_symlink():
+            raise InputError(f"{self.folder}: is a symbolic link, which is not followed; remove it, or name its target")
+        settings = read_json(self.folder / SETTINGS)
+        if isinstance(settings, dict) and not settings.keys() & self.settings.keys():
+            raise InputError(
+                f"{self.folder / SETTINGS}: expected the settings of a reconstruction, got others; remove the folder "
+                "or choose another"
+            )
 
     def has(self, index: int, together: Iterable[int]) -> bool:
         if index not in self._sound:
             if not self._path(index).exists():
-                return index in self._put_to_use()
+                return index in noted(self.folder, self.key, self.source)
             try:
                 found, key = FinishedSlice.load(self._path(index))
             except InputError:
                 return False  # Damaged: it is made anew.
-            if key != self.key or (self._with_maps and found.maps is None) or not self._is_of_source(found):
+            if key != self.key or (self._with_maps and found.maps is None):
                 return False
+            if found.index != index or not self._is_like_the_others(found) or not self._is_of_source(found):
+                return False
+            self._form = found.form
             self._sound[index] = found.together
         return self._sound[index] == tuple(together)
 
     def write(self, finished: FinishedSlice) -> None:
         finished.save(self._path(finished.index), self.key)
+        if self._form != finished.form:  # What was just fitted is right.
+            self._form = finished.form
+            self._sound.clear()
         self._sound[finished.index] = finished.together
 
     def read(self, index: int) -> FinishedSlice:
-        return FinishedSlice.load(self._path(index))[0]
+        found, _ = FinishedSlice.load(self._path(index))
+        if found.index != index:
+            raise InputError(f"{self._path(index)}: expected slice {index}, got {found.index}; remove the file")
+        return found
 
     def is_there(self, index: int) -> bool:
         """Whether a finished slice is still in the store: another process may have written it to the volume's file."""
@@ -114,11 +141,10 @@ class SliceStore:
 
     def remove(self, indices: Sequence[int]) -> None:
         """Remove slices that are in the volume's file by now. Other processes here still take them for finished."""
-        note = self.folder / f"{secrets.token_hex(4)}{PUT_TO_USE}"
-        write_file(note, json.dumps({"key": self.key, "source": self.source, "slices": list(indices)}).encode())
+        write_note(self.folder, self.key, self.source, indices)
         for index in indices:
-            _unlink(self._path(index))
-        if not any(self.folder.glob(SLICES)):
+            unlink(self._path(index))
+        if not files_of(self.folder, SLICE):
             self._remove_shared()
 
     def remove_left_over(self, indices: Sequence[int]) -> None:
@@ -126,24 +152,33 @@ class SliceStore:
 
         The store is not opened. What has other settings stays, and what other processes work on.
         """
-        if self.folder.is_dir() and _read(self.folder / self.SETTINGS) in (None, self.settings):
+        if not self.folder.is_dir() or self.folder.is_symlink():
+            return
+        settings = read_json(self.folder / SETTINGS)
+        if settings in (None, self.settings):
             with contextlib.suppress(InputError), self:
                 if self.is_alone():
-                    self.remove([index for index in indices if self.is_there(index)])
+                    there = [index for index in indices if self.is_there(index)]
+                    # Where nothing says whose the folder is, the slices must.
+                    self.remove([index for index in there if settings is not None or self._is_own(index)])
+
+    def _is_own(self, index: int) -> bool:
+        try:
+            return FinishedSlice.load(self._path(index))[1] == self.key
+        except InputError:
+            return False
 
     def _remove_shared(self) -> None:
         """Remove what slices needed."""
-        for path in self.folder.glob("prior.*"):
-            _unlink(path)
+        for name in SHARED:
+            unlink(self.folder / name)
 
-    def _put_to_use(self) -> set[int]:
-        """The slices that processes which are here, or were when this one came, wrote to the volume's file."""
-        found: set[int] = set()
-        for path in self.folder.glob(f"*{PUT_TO_USE}"):
-            note = _read(path)
-            if isinstance(note, dict) and (note.get("key"), note.get("source")) == (self.key, self.source):
-                found.update(note["slices"])
-        return found
+    def _clear(self) -> None:
+        """Remove what dead processes left, and notes that no other process needs."""
+        self._claims.clear()
+        if not self._claims.others():
+            for path in files_of(self.folder, NOTE):
+                unlink(path)
 
     def path_of(self, name: str) -> Path | None:
         return self.folder / name
@@ -162,7 +197,12 @@ class SliceStore:
         return self.workers() == 1
 
     def _path(self, index: int) -> Path:
-        return self.folder / SLICES.replace("*", f"{index:04d}")
+        return self.folder / slice_name(index)
+
+    def _is_like_the_others(self, found: FinishedSlice) -> bool:
+        """Whether it has what other slices of the volume have: a checksum tells only that a file is as it was made."""
+        shape = tuple(self.settings.get("shape", found.mask.shape))
+        return self._form in (None, found.form) and found.mask.shape in (shape[-1:], shape[-2:])
 
     def _is_of_source(self, found: FinishedSlice) -> bool:
         if self.source and found.source == self.source:
@@ -171,48 +211,36 @@ class SliceStore:
 
     def _drop_others(self) -> None:
         """Remove what was made with other settings, and say so; else say how much is there."""
-        files = sorted(self.folder.glob(SLICES))
-        before = _read(self.folder / self.SETTINGS)
+        files = files_of(self.folder, SLICE)
+        before = read_json(self.folder / SETTINGS)
+        before = before if isinstance(before, dict) else None
         if before is not None and before != self.settings:
             self._remove_shared()
-        other = []
+        other: list[Path] = []
+        forms: list[tuple[object, ...] | None] = []
         for path in files:
-            with contextlib.suppress(InputError):  # what cannot be read now is made anew, and written over
-                if FinishedSlice.load(path)[1] != self.key:
+            with contextlib.suppress(InputError):  # made anew, and written over
+                found, key = FinishedSlice.load(path)
+                if key != self.key:
                     other.append(path)
+                elif slice_name(found.index) == path.name and self._is_like_the_others(found):
+                    forms.append(found.form)
+        if forms:  # No one slice that is not like the others makes all of them count for nothing.
+            self._form = max(forms, key=forms.count)
+        good = forms.count(self._form)
+        damaged = len(files) - len(other) - good
         if other:
             names = [name for name in self.settings if (before or {}).get(name) != self.settings[name]]
             changed = f" ({', '.join(names)})" if before and names else ""
             self.message = f"starting anew: slices of an earlier run ({len(other)}) have other settings{changed}"
             for path in other:
-                _unlink(path)
-        elif files:
-            self.message = f"going on where an earlier run stopped: slices that are there: {len(files)}"
-
-    def _remove_if_empty(self) -> None:
-        """Remove the folder, unless there are slices in it, or other processes at work."""
-        with contextlib.suppress(OSError):
-            left = list(self.folder.iterdir())
-            notes = [path for path in left if path.name == self.SETTINGS or path.name.endswith(PUT_TO_USE)]
-            if len(notes) == len(left):
-                for path in notes:
-                    path.unlink(missing_ok=True)
-                self.folder.rmdir()
+                unlink(path)
+        elif good:
+            self.message = f"going on where an earlier run stopped: slices that are there: {good}"
+        if damaged:
+            self.message += "; " * bool(self.message) + f"slices that are damaged, and do not count: {damaged}"
 
 
 def digest_of(settings: Mapping[str, Any]) -> str:
     """sha256 (hexadecimal) of settings."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def _read(path: Path) -> Any:
-    """JSON in a file; None where there is none."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def _unlink(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)

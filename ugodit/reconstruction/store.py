@@ -9,6 +9,9 @@ from typing import Protocol, Self
 
 from ugodit.reconstruction.finished_slice import FinishedSlice
 
+OWN_PRIOR, OWN_CHECKPOINT = "own_prior.safetensors", "own_prior.checkpoint"
+"""Files for `path_of`: what a volume that is its own group keeps. Names that nobody else's files have are removed."""
+
 
 class Store(Protocol):
     """What the loop over a volume's slices asks of a store, inside of a `with` block."""

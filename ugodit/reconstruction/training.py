@@ -32,7 +32,7 @@ from ugodit.priors.presets import Preset
 from ugodit.priors.presets import preset as preset_of_name
 from ugodit.priors.prior import Prior, provenance
 from ugodit.priors.training import group_model
-from ugodit.reconstruction.checkpoints import EVERY, Checkpoints
+from ugodit.reconstruction.checkpoints import EVERY, Checkpoints, most_bytes
 from ugodit.reconstruction.distributed import Group
 from ugodit.reconstruction.job import find_device, with_seed
 from ugodit.reconstruction.observer import Observer, OnStep
@@ -174,7 +174,10 @@ class Training:
             if self.count < self.group.ranks:
                 raise InputError(f"expected a scan for each of {self.group.ranks} processes, got {self.count} scans")
         sources = self._all_sources()
-        keeper = Checkpoints(checkpoint, self._key(sources), every, self.group, observer)
+        limit = most_bytes(self.preset, [tuple(source["size"]) for source in sources])
+        steps = self.preset.train.steps
+        key = self._key(sources)
+        keeper = Checkpoints(checkpoint, key, every, self.group, observer, limit=limit, steps=steps)
         state = keeper.find(resume)
         model, last = self._fit(keeper, state, observer)
         with self.group.together():
