@@ -135,7 +135,7 @@ def test_a_callback_sees_every_step_and_may_stop(preset: Preset) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"preset": "fastt"}, "`preset`: expected one of fast, balanced, thorough, paper, got 'fastt', did you mean fast"),
+        ({"preset": "fastt"}, "`preset`: expected one of fast, balanced, thorough, paper, got 'fastt', did you mean"),
         ({"device": "tpu"}, "`device`: expected auto, cpu, cuda or cuda:N"),
         ({"batch": 0}, "`batch`: expected 1 or more, got 0"),
         ({"zero_shot": True}, "`zero_shot`: needs a prior"),
