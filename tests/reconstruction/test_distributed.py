@@ -11,8 +11,8 @@ from training_runs import TORCHRUN, Run
 from ugodit.priors.prior import Prior
 
 TOLERANCE = 2e-4
-"""Of a weight after four steps, each of which moves it by 1e-3 at most; 1.04e-4 was seen. Sums in another order differ in the last bit;
-where a gradient is next to nothing, Adam makes much of that."""
+"""Of a weight after four steps, each of which moves it by 1e-3 at most; 1.04e-4 was seen. Sums in another order differ
+in the last bit; where a gradient is next to nothing, Adam makes much of that."""
 
 
 def compare(one: Path, other: Path) -> None:
