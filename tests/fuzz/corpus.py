@@ -323,3 +323,11 @@ def a_chunk_that_comes_twice(folder: Path) -> Words:
     content[second : second + 48] = content[first : first + 48]
     (folder / "scan.h5").write_bytes(content)
     return _reconstruct()
+
+
+@case
+def settings_of_a_result_that_are_no_text(folder: Path) -> Words:
+    with h5py.File(folder / "out" / "scan.h5", "a") as file:
+        del file.attrs["settings"]
+        file.attrs.create("settings", b"{\xff\xfe}", dtype=h5py.string_dtype())
+    return "evaluate", ["out", "--target", "."]

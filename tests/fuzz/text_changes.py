@@ -38,6 +38,7 @@ def change_config(path: Path, generator: Generator) -> None:
         if kind == "value":
             table = pick(generator, list(KEYS))
             key, value = pick(generator, KEYS[table]), pick(generator, NUMBERS)
+            value = "7" if (key, value) == ("steps", "100000") else value  # which would take its minutes, rightly
             value = f"[{value}, 4]" if key == "channels" and generator.random() < 0.7 else value
             text = re.sub(rf"(?m)^{re.escape(key)} = .*\n", "", text)
             line = f"{key} = {value}\n"

@@ -107,10 +107,11 @@ def read_attributes(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def checksum(arrays: Mapping[str, NDArray[Any]], text: str) -> str:
     """sha256 (hexadecimal) of arrays by name, and of a text that belongs to them."""
-    digest = hashlib.sha256(text.encode())
+    # What a damaged file holds need be no UTF-8.
+    digest = hashlib.sha256(text.encode(errors="surrogatepass"))
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode(errors="surrogatepass"))
         digest.update(array.data)
     return digest.hexdigest()
 
