@@ -61,6 +61,7 @@ def test_coils_round_a_users_magnitudes(tmp_path, suffix):
         (["out.h5", "--magnitude", "\udcff.h5"], "expected a path in UTF-8"),
         (["out.h5", "--magnitude", "a\x1b.h5"], "expected a path of printable characters"),
         (["out.h5", "--magnitude", "a.h5:" + "x" * 65_000], "--magnitude: expected FILE.h5"),
+        (["out.h5", "--magnitude", "x" * 300 + ":y"], "cannot be reached (file name too long)"),
         (["out.h5", "--unknown"], "--unknown"),
         (["out.h5", "--magnitude", "absent.h5"], "absent.h5: there is no such file"),
         (["out.h5", "--slices", "0:" + "9" * 30], "--slices, --coils, --size, --oversampling: expected at most 4000"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ugodit.commands.config_file import configured_preset, read_config, split_tables
-from ugodit.commands.parser import EARLIER_OPTIONS, Parser
+from ugodit.commands.parser import EARLIER_OPTIONS, Parser, check_seed
 from ugodit.commands.threads import take_threads
 from ugodit.data.masks import ALL_KINDS, check_acceleration, check_center_fraction
 from ugodit.errors import InputError
@@ -100,8 +100,7 @@ def parse(parser: Parser, argv: Sequence[str] | None) -> Parsed:
     arguments = parser.parse_args(argv)
     if arguments.threads is not None and not 1 <= arguments.threads <= 1024:
         raise InputError(f"--threads: expected 1 to 1024, got {arguments.threads}")
-    if not 0 <= arguments.seed < 2**32:
-        raise InputError(f"--seed: expected 0 to 2^32 - 1, got {arguments.seed}")
+    check_seed(arguments.seed)
     check_acceleration(arguments.acceleration)
     check_center_fraction(arguments.center_fraction)
     preset = configured_preset(arguments.preset, tables, arguments.seed, arguments.precision)

@@ -141,6 +141,12 @@ def complain(error: InputError) -> None:
         print("ugodit: error: " + one_line(in_options(str(error)), LINE_LENGTH - 15), file=sys.stderr)
 
 
+def check_seed(seed: int) -> None:
+    """InputError for a seed that generators do not take."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed: expected 0 to 2^32 - 1, got {seed}")
+
+
 _began = time.perf_counter()
 
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ugodit.commands.parser import Parser, run
+from ugodit.commands.parser import Parser, check_seed, run
 from ugodit.commands.threads import take_threads
 from ugodit.data.limits import check_kspace_size
 from ugodit.errors import InputError, named
@@ -55,8 +55,7 @@ def _main(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     if options.out.suffix != ".h5":
         raise InputError(f"{options.out}: expected a file name that ends in .h5")
-    if not 0 <= options.seed < 2**32:
-        raise InputError(f"--seed: expected 0 to 2^32 - 1, got {options.seed}")
+    check_seed(options.seed)
     slices = _slices(options.slices)
     if options.magnitude is None and min(options.coils, options.oversampling) > 0:
         rows, columns = _size(options.size)
@@ -137,9 +136,9 @@ def _split(text: str) -> tuple[Path, str]:
     with named("--magnitude"):
         if len(os.fsencode(text)) > MAX_MAGNITUDE:
             raise InputError(f"expected FILE.h5 or FILE.h5:DATASET, got {len(text)} characters")
-        check_path(Path(path if colon and not Path(text).exists() else text))
+        if not colon or os.path.exists(text):  # unlike Path's, False for a name that is too long
+            path, dataset = text, "magnitude"
+        check_path(Path(path))
         if not dataset.isprintable():
             raise InputError(f"{path}: expected the name of a dataset, got other characters")
-    if not colon or Path(text).exists():
-        return Path(text), "magnitude"
     return Path(path), dataset
