@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.autograd import functional as autograd
 from toy_operator import toy_image
 
 from ugodit.data.degradations import (
@@ -15,6 +16,7 @@ from ugodit.data.degradations import (
     SuperResolution,
 )
 from ugodit.operators.degraded import operator_of
+from ugodit.operators.nonlinear import NonlinearPhotographOperator
 from ugodit.operators.photograph import PhotographOperator
 
 LINEAR: dict[str, Degradation] = {
@@ -56,3 +58,17 @@ def dense(operator: PhotographOperator) -> Tensor:
     size = double.shape[1] * double.shape[2] * double.shape[3]
     columns = [double.forward(unit.view(double.shape)).flatten() for unit in torch.eye(size, dtype=torch.float64)]
     return torch.stack(columns, 1)
+
+
+def assert_linearized(operator: NonlinearPhotographOperator, image: Tensor) -> None:
+    """First and second derivatives at an image (in double precision) are those of automatic differentiation."""
+    linear = operator.linearized(image)
+    change, other = torch.randn(2, *image.shape, dtype=torch.float64)
+    torch.testing.assert_close(linear.forward(change), autograd.jvp(operator.forward, image, change)[1])
+    torch.testing.assert_close(linear.adjoint(other), autograd.vjp(operator.forward, image, other)[1])
+    torch.testing.assert_close(linear.normal(change), linear.adjoint(linear.forward(change)))
+
+    def half(x: Tensor) -> Tensor:
+        return operator.data_consistency(x).sum() / 2
+
+    torch.testing.assert_close(linear.hessian(change, operator.residual(image)), autograd.hvp(half, image, change)[1])

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import torch
 from operator_checks import faults
-from photographs import part, photograph
+from photographs import assert_linearized, part, photograph
 from torch import Tensor
-from torch.autograd import functional as autograd
 from torch.nn import functional
 
 from ugodit.errors import InputError
@@ -125,16 +124,7 @@ def test_derivatives(whole: bool) -> None:
     operator, image = measured()
     operator = (operator if whole else part(operator)).to(torch.float64).scaled(1.5)  # type: ignore[assignment]
     image = 1.5 * image.double()
-    linear = operator.linearized(image)
-    change, other = torch.randn(2, *image.shape, dtype=torch.float64)
-    torch.testing.assert_close(linear.forward(change), autograd.jvp(operator.forward, image, change)[1])
-    torch.testing.assert_close(linear.adjoint(other), autograd.vjp(operator.forward, image, other)[1])
-    torch.testing.assert_close(linear.normal(change), linear.adjoint(linear.forward(change)))
-
-    def half(x: Tensor) -> Tensor:
-        return operator.data_consistency(x).sum() / 2
-
-    torch.testing.assert_close(linear.hessian(change, operator.residual(image)), autograd.hvp(half, image, change)[1])
+    assert_linearized(operator, image)
 
 
 def test_the_minimum_and_its_derivatives() -> None:

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from photographs import NONLINEAR, measured, part, photograph
+from photographs import NONLINEAR, assert_linearized, measured, part, photograph
 from torch import Tensor
-from torch.autograd import functional as autograd
 
 from ugodit.data.camera import Camera
 from ugodit.data.degradations import NonlinearBlur
@@ -23,16 +22,7 @@ def test_the_linearization_is_the_derivative(whole: bool) -> None:
     operator, image = exact(channels=3)
     operator = (operator if whole else part(operator)).scaled(1.7)  # type: ignore[assignment]
     image = 1.7 * image
-    linear = operator.linearized(image)
-    change, other = torch.randn(2, *image.shape, dtype=torch.float64)
-    torch.testing.assert_close(linear.forward(change), autograd.jvp(operator.forward, image, change)[1])
-    torch.testing.assert_close(linear.adjoint(other), autograd.vjp(operator.forward, image, other)[1])
-    torch.testing.assert_close(linear.normal(change), linear.adjoint(linear.forward(change)))
-
-    def half(x: Tensor) -> Tensor:
-        return operator.data_consistency(x).sum() / 2
-
-    torch.testing.assert_close(linear.hessian(change, operator.residual(image)), autograd.hvp(half, image, change)[1])
+    assert_linearized(operator, image)
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -21,6 +21,7 @@ from ugodit.priors.adaptation import PriorMode, adapt, from_prior, initial_estim
 from ugodit.priors.presets import Preset
 from ugodit.priors.prior import Prior
 from ugodit.reconstruction import pipeline
+from ugodit.reconstruction.baselines import BASELINES
 from ugodit.reconstruction.job import Job
 from ugodit.reconstruction.observer import Observer
 from ugodit.reconstruction.pipeline import SliceResult, reconstruct_batch
@@ -221,11 +222,11 @@ def test_what_diverges_is_no_image() -> None:
 
 def test_baselines_are_magnitudes_in_the_scans_units() -> None:
     (one,) = prepared()
-    zero_filled = pipeline.BASELINES["zero filling"](one)
+    zero_filled = BASELINES["zero filling"](one)
     np.testing.assert_array_equal(zero_filled, one.magnitude(one.operator.initial()))
     # Nothing but its data shaped it: what is shown is its coil images' root sum of squares.
     least_squares = cg_sense(one.operator)
-    np.testing.assert_array_equal(pipeline.BASELINES["CG-SENSE"](one), one.magnitude(least_squares, of_coils=True))
+    np.testing.assert_array_equal(BASELINES["CG-SENSE"](one), one.magnitude(least_squares, of_coils=True))
     np.testing.assert_allclose(
         zero_filled, one.scale * one.operator.initial().square().sum(1).sqrt()[0].numpy(), rtol=1e-6
     )

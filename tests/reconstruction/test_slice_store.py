@@ -12,8 +12,8 @@ import pytest
 from stored_slices import rewrite_slice
 
 from ugodit.errors import InputError
+from ugodit.reconstruction.baselines import BASELINES
 from ugodit.reconstruction.finished_slice import BASELINE_NAMES, FinishedSlice
-from ugodit.reconstruction.pipeline import BASELINES
 from ugodit.reconstruction.slice_store import SliceStore
 from ugodit.reconstruction.store import OWN_PRIOR
 

@@ -123,7 +123,7 @@ def _baselines(scan: Scan, target: np.ndarray) -> tuple[dict[str, np.ndarray], d
     from ugodit.calibration.maps import reconstruction_maps
     from ugodit.data.geometry import center_crop
     from ugodit.evaluation import baselines, metrics
-    from ugodit.reconstruction.pipeline import BASELINES
+    from ugodit.reconstruction.baselines import BASELINES
     from ugodit.reconstruction.preparation import prepare
 
     images: dict[str, np.ndarray] = {}

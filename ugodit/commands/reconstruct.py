@@ -22,7 +22,7 @@ from ugodit.commands.options import (
 )
 from ugodit.commands.parser import Parser, complain, run
 from ugodit.errors import InputError, OutputError, named
-from ugodit.reconstruction.launcher import place_among_processes
+from ugodit.reconstruction.launcher import place_among_processes, whole_number
 
 if TYPE_CHECKING:
     from ugodit.data.volume import VolumeSlices
@@ -57,9 +57,9 @@ def _main(argv: Sequence[str] | None) -> int:
         with opened(path, arguments.slices, follow_links=arguments.follow_links) as slices:
             out = _output(slices, arguments)
             maps_target(slices.volume, arguments, out)
-            for path in (out, out.with_suffix(".png")):
-                if path.is_dir():
-                    raise InputError(f"--out: {path} is a folder, expected room for a file; remove or rename it")
+            for file in (out, out.with_suffix(".png")):
+                if file.is_dir():
+                    raise InputError(f"--out: {file} is a folder, expected room for a file; remove or rename it")
             check_samples(slices, coil_plan(slices, arguments), sampling_of(arguments), _share(arguments))
     rows: list[dict[str, Any]] = []
     broken = 0
@@ -149,10 +149,10 @@ def _part(text: str) -> tuple[int, int]:
 
 
 def _slurm_number(name: str) -> int:
-    text = os.environ[f"SLURM_ARRAY_TASK_{name}"]
-    if len(text) > 9:
+    found = whole_number(os.environ[f"SLURM_ARRAY_TASK_{name}"])
+    if found is None:
         raise ValueError
-    return int(text)
+    return found
 
 
 def _share(arguments: argparse.Namespace) -> tuple[int, int]:

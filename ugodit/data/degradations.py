@@ -8,6 +8,7 @@ the numbers of the file (sRGB).
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -63,8 +64,20 @@ class SuperResolution(Degradation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomInpainting(Degradation):
-    """Pixels are missing at random, in all channels; 0 in the measurements."""
+class Inpainting(Degradation):
+    """Pixels are missing, in all channels; 0 in the measurements."""
+
+    @abstractmethod
+    def mask(self, height: int, width: int) -> Tensor:
+        """bool (H, W): which pixels are measured."""
+
+    def clean(self, image: Tensor) -> Tensor:
+        return image * self.mask(*image.shape[-2:]).to(image)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomInpainting(Inpainting):
+    """Pixels are missing at random."""
 
     task: ClassVar[str] = "inpaint_random"
 
@@ -86,13 +99,10 @@ class RandomInpainting(Degradation):
         measured[order[:count]] = False
         return measured.view(height, width)
 
-    def clean(self, image: Tensor) -> Tensor:
-        return image * self.mask(*image.shape[-2:]).to(image)
-
 
 @dataclass(frozen=True, kw_only=True)
-class BoxInpainting(Degradation):
-    """A square is missing; 0 in the measurements."""
+class BoxInpainting(Inpainting):
+    """A square is missing."""
 
     task: ClassVar[str] = "inpaint_box"
 
@@ -122,9 +132,6 @@ class BoxInpainting(Degradation):
         measured = torch.ones(height, width, dtype=torch.bool)
         measured[top : top + self.side, left : left + self.side] = False
         return measured
-
-    def clean(self, image: Tensor) -> Tensor:
-        return image * self.mask(*image.shape[-2:]).to(image)
 
 
 DEGRADATIONS: dict[str, type[Degradation]] = {

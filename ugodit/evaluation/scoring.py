@@ -35,10 +35,9 @@ def score(
     """Compare `reconstruction` in one file with `reconstruction_rss` in the other.
 
     A reconstruction of some slices only says which in its attribute `slices`; one by `ugodit reconstruct` must be as it
-    was written. A larger target is cropped to the
-    reconstruction's size; `square` crops both to columns x columns, as fastMRI's evaluate.py does. follow_links: the
-    target may lie in another file of the same folder. Raises InputError for files that cannot be read or do not belong
-    together.
+    was written. A larger target is cropped to the reconstruction's size; `square` crops both to columns x columns, as
+    fastMRI's evaluate.py does. follow_links: the target may lie in another file of the same folder. Raises InputError
+    for files that cannot be read or do not belong together.
     """
     reconstruction, target = Path(reconstruction), Path(target)
     image, given = read_own_or_foreign(reconstruction)

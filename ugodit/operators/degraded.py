@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ugodit.data.blur_degradations import Blur, NonlinearBlur
 from ugodit.data.degradation import Degradation
-from ugodit.data.degradations import BoxInpainting, Denoising, RandomInpainting, SuperResolution
+from ugodit.data.degradations import Denoising, Inpainting, SuperResolution
 from ugodit.operators.blur import BlurOperator, PixelsOperator
 from ugodit.operators.nonlinear_blur import NonlinearBlurOperator
 from ugodit.operators.photograph import PhotographOperator
@@ -30,7 +30,7 @@ def operator_of(degradation: Degradation, measurements: Tensor) -> PhotographOpe
             return NonlinearBlurOperator.from_measurements(
                 measurements, degradation.psf(), degradation.sigma, camera=degradation.camera()
             )
-        case RandomInpainting() | BoxInpainting() | Denoising():
+        case Inpainting() | Denoising():
             mask = degradation.mask(*measurements.shape[-2:])
             mask = None if mask is None else mask.to(measurements.device)
             return PixelsOperator.from_measurements(measurements, mask, degradation.sigma)

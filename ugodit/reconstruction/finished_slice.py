@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,12 @@ from ugodit.io.atomic import write_file
 from ugodit.io.hdf5 import hdf5_bytes
 from ugodit.io.reconstructions import checksum as checksum_of
 from ugodit.io.reconstructions import read_arrays
+from ugodit.priors.adaptation import PriorMode
+from ugodit.reconstruction.baselines import BASELINES
 
 IMAGES = ("image", "mask", "uncertainty", "target", "maps")
-BASELINE_NAMES = ("zero filling", "CG-SENSE")
-PRIOR_MODES = (None, "adapt", "initialise", "reject", "zero-shot")
+BASELINE_NAMES = tuple(BASELINES)
+PRIOR_MODES = (None, "zero-shot", *get_args(PriorMode))
 _DEPTH = 8
 """Of lists and objects within one another in a slice's record."""
 

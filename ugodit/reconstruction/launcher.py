@@ -24,6 +24,12 @@ def place_among_processes(environment: Mapping[str, str] = os.environ) -> tuple[
 def number(environment: Mapping[str, str], name: str, default: int) -> int:
     """A whole number from 0. InputError for anything else."""
     text = environment.get(name, str(default)).strip()
-    if not (text.isascii() and text.isdecimal()) or len(text) > DIGITS:
+    found = whole_number(text)
+    if found is None:
         raise InputError(f"{name}: expected a whole number in the environment, got {text!r}; unset it")
-    return int(text)
+    return found
+
+
+def whole_number(text: str) -> int | None:
+    """A whole number from 0 of nine digits at most; None for any other text."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= DIGITS else None

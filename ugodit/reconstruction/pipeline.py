@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ugodit.calibration.pipeline import Coils
 from ugodit.errors import InputError
-from ugodit.evaluation.baselines import cg_sense
 from ugodit.fit.initial import InitialEstimates
 from ugodit.fit.test_time import uncertainty
 from ugodit.operators.protocol import Operator
@@ -28,7 +27,6 @@ from ugodit.priors.adaptation import (
 )
 from ugodit.reconstruction.job import Job
 from ugodit.reconstruction.observer import Observer
-from ugodit.reconstruction.preparation import Prepared
 
 DIVERGED = 1e3
 """The fit sees scans scaled to images of order one: an image this large, or with NaN in it, is none."""
@@ -201,10 +199,3 @@ def _results(batch: _Batch, images: _Images, shared: float) -> list[SliceResult]
         )
         for item, prepared in enumerate(batch.slices)
     ]
-
-
-BASELINES: dict[str, Callable[[Prepared], np.ndarray]] = {
-    "zero filling": lambda prepared: prepared.magnitude(prepared.operator.initial()),
-    "CG-SENSE": lambda prepared: prepared.magnitude(cg_sense(prepared.operator), of_coils=True),
-}
-"""What tables and pictures show beside a reconstruction."""

@@ -16,11 +16,12 @@ from ugodit.calibration.cache import MapsCache
 from ugodit.data.volume import VolumeSlices
 from ugodit.errors import InputError
 from ugodit.kernels.execution import execution_record
+from ugodit.reconstruction.baselines import BASELINES
 from ugodit.reconstruction.finished_slice import FinishedSlice
 from ugodit.reconstruction.job import Job
 from ugodit.reconstruction.observer import Observer
 from ugodit.reconstruction.own_group import group_of, own_prior
-from ugodit.reconstruction.pipeline import BASELINES, reconstruct_batch
+from ugodit.reconstruction.pipeline import reconstruct_batch
 from ugodit.reconstruction.preparation import Prepared
 from ugodit.reconstruction.reading import BatchPreparation, PreparedBatch, Scans, VolumeReader, check_samples
 from ugodit.reconstruction.result import Result
